@@ -1,0 +1,68 @@
+# Each target sets up what it needs: make clean && make test works on a fresh checkout.
+VENV ?= .venv
+PYTHON ?= python3
+ARGS ?=
+bin := $(VENV)/bin
+ready := $(VENV)/.ready
+uv := $(shell command -v uv 2>/dev/null)
+
+export UV_PYTHON_DOWNLOADS := never
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check format bench soak lock clean
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(ready) ## Kill a shop in mid-order, again and again, and see that it makes amends.
+	$(bin)/python examples/order_fulfilment/demo.py $(ARGS)
+
+test: $(ready) ## Run the tests in parallel (ARGS="-k lease" for some of them).
+	$(bin)/pytest -n auto --dist loadgroup $(ARGS)
+
+check: $(ready) ## Lint, check the format, both type checkers, and who may import whom.
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/pyright --pythonpath $(bin)/python
+	$(bin)/lint-imports
+
+format: $(ready) ## Put the code into the house's format.
+	$(bin)/ruff check --fix-only .
+	$(bin)/ruff format .
+
+bench: $(ready) ## Measure against docs' figures.
+	$(bin)/python -m benchmarks $(ARGS)
+
+soak: $(ready) ## Run the tests that take minutes.
+	$(bin)/pytest -m soak --timeout 0 $(ARGS)
+
+lock: $(ready) ## Pin what pyproject.toml asks for (ARGS=--upgrade for the newest).
+	$(bin)/uv pip compile pyproject.toml --universal --all-extras --group dev --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet $(ARGS) -o requirements.lock
+	@! grep -n '://' requirements.lock
+
+clean: ## Remove the environment and everything that was built or cached.
+	rm -rf $(VENV) build dist src/*.egg-info .coverage* .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is touched last: a half-made environment doesn't pass for one.
+$(ready): requirements.lock pyproject.toml
+ifeq ($(uv),)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "amends needs Python 3.11 or newer; name one with make PYTHON=python3.13 …" >&2; exit 1; }
+	@test -x $(bin)/pip || $(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "Python can't make environments here: install uv, or on Debian" \
+		"\`apt install python3-venv\`, and run make again." >&2; exit 1; }
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+else
+	@test -x $(bin)/python || $(uv) venv --quiet --python '>=3.11' $(VENV)
+	$(uv) pip sync --quiet --python $(bin)/python --require-hashes requirements.lock
+	$(uv) pip install --quiet --python $(bin)/python --no-deps --no-build-isolation -e .
+endif
+	@touch $@

@@ -1,0 +1,3 @@
+"""Agents: sagas whose steps a model chooses."""
+
+__all__: list[str] = []

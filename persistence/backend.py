@@ -1,0 +1,172 @@
+"""What a database must offer to hold the log; `sqlite` and `postgres` are the two that do."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from sqlalchemy import BigInteger, Boolean, Connection, Engine, Executable, LargeBinary, Text
+from sqlalchemy.sql import ColumnElement, FromClause
+from sqlalchemy.sql.schema import Table
+from sqlalchemy.types import TypeEngine
+
+from amends.persistence.records import WorkerRow
+from amends.persistence.tables import Tables
+
+Cell = str | int | bytes | bool | None
+"""What a column holds."""
+
+Columns = Mapping[str, ColumnElement[Any]]
+"""The values of one row among many, by name, as a statement speaks of them."""
+
+ColumnTypes = Mapping[str, type[Text] | type[BigInteger] | type[LargeBinary] | type[Boolean]]
+"""The columns of rows that are given to a statement: their names and SQL types, in order."""
+
+
+class Many(Protocol):
+    """One statement prepared for any number of rows: as cheap as the driver allows."""
+
+    def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
+        """Execute it for all `rows`, whose cells stand in the order of its columns."""
+        ...
+
+
+class WorkerLock(Protocol):
+    """The sign of life of a worker that its operating system takes away when it dies."""
+
+    def release(self) -> None:
+        """Give it up, and leave no trace of it."""
+        ...
+
+
+class Watch(Protocol):
+    """Notice what others have committed."""
+
+    def poll(self) -> float:
+        """Look now, if it is time to, and return after how many seconds to look again."""
+        ...
+
+    def guard(self, connection: Connection | None) -> None:
+        """Break `connection` if it stays without an answer for too long from now on; None: no longer."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching."""
+        ...
+
+
+class Backend(Protocol):
+    """All that differs between the databases."""
+
+    tables: Tables
+    engine: Engine
+    """For the application: reads and transactions of its own."""
+    reads: Engine
+    """For the queries of amends: one statement each, nothing is written."""
+    writes: Engine
+    """For the one connection of a writer."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the database ready to hold tables, or raise why it can't."""
+        ...
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """Give a connection on which several reads see one moment."""
+        ...
+
+    @abstractmethod
+    def lock_migration(self, connection: Connection) -> None:
+        """Keep other processes from migrating until the transaction ends, and make room for the tables."""
+        ...
+
+    @abstractmethod
+    def read_only(self, connection: Connection) -> bool:
+        """Tell whether nothing can be written over `connection`."""
+        ...
+
+    @abstractmethod
+    def server_time(self) -> ColumnElement[int] | None:
+        """Return the server's clock in milliseconds, or None where the system's clock is the database's."""
+        ...
+
+    @abstractmethod
+    def listed(self, name: str, columns: ColumnTypes) -> FromClause:
+        """Return rows that are given as the parameter `name`, as made by `listing`."""
+        ...
+
+    @abstractmethod
+    def many(self, columns: ColumnTypes, build: Callable[[Columns], Executable]) -> Many:
+        """Prepare the statement that `build` makes of one row's values for many rows."""
+        ...
+
+    @abstractmethod
+    def insert(self, table: Table, columns: Sequence[str]) -> Many:
+        """Prepare the insertion of many rows into `table`."""
+        ...
+
+    @abstractmethod
+    def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
+        """Insert runs, all columns in the table's order, unless their ids are taken; return those inserted."""
+        ...
+
+    @abstractmethod
+    def announce(self, connection: Connection, sender: str) -> None:
+        """Tell the other processes at this transaction's commit that there is news."""
+        ...
+
+    @abstractmethod
+    def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
+        """Call `on_news` after each commit of others; `poll` and `guard` are called by the writer's thread."""
+        ...
+
+    @abstractmethod
+    def watched(self, watch: Watch, connection: Connection) -> None:
+        """Let `watch` use the writer's connection, whenever that is a new one."""
+        ...
+
+    @abstractmethod
+    def lock_worker(self, worker: str) -> WorkerLock:
+        """Take the worker's sign of life; raises `WorkerNameTaken` while another process has it."""
+        ...
+
+    @abstractmethod
+    def vanished(self, worker: WorkerRow) -> bool:
+        """Tell whether the worker's process is known to have died, whatever its lease says."""
+        ...
+
+    @abstractmethod
+    def bury(self, worker: str) -> None:
+        """Remove what a dead worker left beside the database."""
+        ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections."""
+        ...
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Let go of all connections in a forked child, without touching what the parent uses."""
+        ...
+
+
+def column_types(table: Table, names: Iterable[str]) -> ColumnTypes:
+    """Return the types of some columns of `table`, each as one of the four kinds."""
+    return {name: _kind(table.c[name].type) for name in names}
+
+
+def _kind(kind: TypeEngine[Any]) -> type[Text | BigInteger | LargeBinary | Boolean]:
+    for known in (BigInteger, LargeBinary, Boolean):
+        if isinstance(kind, known):
+            return known
+    return Text
+
+
+def listing(names: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """Return the parameter for `Backend.listed`: the rows as a JSON array of objects."""
+    return json.dumps([dict(zip(names, row, strict=True)) for row in rows])

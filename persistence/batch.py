@@ -1,0 +1,265 @@
+"""Decide what becomes of each write of a batch, and which rows follow; pure, once the database has been asked.
+
+The writes of a batch are decided in their order, each seeing what those before it have done. What is decided here
+stands because the runs' rows are locked (PostgreSQL) or nobody else writes (SQLite) until the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final
+
+from amends.persistence.backend import Cell
+from amends.persistence.records import Cause, InboxRow, NewRun, Receipt, RunChange, Status, Write, Written
+from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS
+from amends.persistence.tables import ENDED
+
+Cells = tuple[Cell, ...]
+
+DONE: Final = Receipt(Written.DONE)
+_TAKEN: Final = Receipt(Written.TAKEN)
+_BEATEN: Final = Receipt(Written.BEATEN)
+_FENCED: Final = Receipt(Written.FENCED)
+_ENDED: Final = Receipt(Written.ENDED)
+_UNKNOWN_RUN: Final = Receipt(Written.UNKNOWN_RUN)
+_entry_cells: Final = attrgetter(*ENTRY_COLUMNS)
+_audit_cells: Final = attrgetter(*AUDIT_COLUMNS)
+
+
+@dataclass(slots=True)
+class RunState:
+    """What a batch knows of a run, kept up with its own writes."""
+
+    status: Status
+    cause: Cause | None
+    mail: int
+
+
+@dataclass(slots=True)
+class Asked:
+    """What the writes of a batch have to know from the database."""
+
+    starts: dict[str, Cells] = field(default_factory=dict)
+    runs: set[str] = field(default_factory=set)
+    keys: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Known:
+    """The database's answers.
+
+    `won` are the ids that were inserted, `locked` the runs in somebody's open transaction, `keys` the inbox
+    keys that exist.
+    """
+
+    won: set[str] = field(default_factory=set)
+    runs: dict[str, RunState] = field(default_factory=dict)
+    locked: set[str] = field(default_factory=set)
+    keys: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Rows:
+    """What is to be written, statement by statement. A run has one row in `changes`, `woken` and `mails`.
+
+    `unstarted` are the runs that were inserted for a write of which nothing is to be written after all.
+    """
+
+    unstarted: list[Cells] = field(default_factory=list)
+    entries: list[Cells] = field(default_factory=list)
+    inbox: list[Cells] = field(default_factory=list)
+    taken: list[Cells] = field(default_factory=list)
+    changes: dict[str, Cells] = field(default_factory=dict)
+    progressed: list[Cells] = field(default_factory=list)
+    woken: dict[str, Cells] = field(default_factory=dict)
+    mails: dict[str, Cells] = field(default_factory=dict)
+    audit: list[Cells] = field(default_factory=list)
+    news: bool = False
+
+
+def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Asked:
+    """Collect what has to be asked for `writes`; those under a lost lease ask nothing."""
+    ask = Asked()
+    for write in writes:
+        if write.epoch is not None and write.epoch != epoch:
+            continue
+        start = write.start
+        if start is not None and start.id not in ask.starts:
+            ask.starts[start.id] = _run_cells(write, start, worker)
+        if _needs_row(write):
+            ask.runs.add(write.run_id)
+        if write.inbox is not None:
+            ask.runs.add(write.inbox.run_id)
+            ask.keys.add((write.inbox.run_id, write.inbox.key))
+    return ask
+
+
+def decide(
+    writes: Sequence[Write], known: Known, *, epoch: int | None, now: int
+) -> tuple[list[Receipt | None], Rows]:
+    """Return each write's receipt (None: its run is locked, try later) and the rows of those that are done."""
+    decider = _Decider(known, epoch, now)
+    return [decider.receipt(write) for write in writes], decider.rows
+
+
+class _Decider:
+    """Decide write by write."""
+
+    def __init__(self, known: Known, epoch: int | None, now: int) -> None:
+        self.rows = Rows()
+        self._known = known
+        self._epoch = epoch
+        self._now = now
+        self._free = set(known.won)
+        self._unstarted: set[str] = set()
+
+    def receipt(self, write: Write) -> Receipt | None:
+        if write.epoch is not None and write.epoch != self._epoch:
+            return _FENCED
+        start = write.start
+        if start is not None:
+            if start.id in self._unstarted:
+                return None
+            if start.id not in self._free:
+                return _TAKEN
+            self._free.discard(start.id)
+        receipt = self._decided(write)
+        if start is not None and receipt is not DONE:
+            self._unstarted.add(start.id)
+            self.rows.unstarted.append((start.id,))
+        return receipt
+
+    def _decided(self, write: Write) -> Receipt | None:
+        message = write.inbox
+        if message is not None and message.run_id in self._known.locked:
+            return None
+        if _needs_row(write):
+            if write.run_id in self._known.locked:
+                return None
+            state = self._known.runs.get(write.run_id)
+            if state is None:
+                return Receipt(Written.REFUSED, f"there is no run {write.run_id!r}")
+            if write.mail is not None and state.mail > write.mail:
+                return _BEATEN
+        if message is not None:
+            put = self._put(message, write)
+            # A turn that tells another run something stands, whatever has become of that run.
+            if put is not DONE and message.run_id == write.run_id:
+                return put
+        self._write(write)
+        return DONE
+
+    def _put(self, message: InboxRow, write: Write) -> Receipt:
+        """Put a message into a run's inbox, unless it is there or comes too late."""
+        known, rows, run_id = self._known, self.rows, message.run_id
+        if (run_id, message.key) in known.keys:
+            return DONE
+        state = known.runs.get(run_id)
+        if state is None:
+            return _UNKNOWN_RUN
+        if state.status in ENDED and (not write.reopen or state.status is Status.COMPLETED):
+            return _ENDED
+        woken = _woken(state, write)
+        if woken is not state.status:
+            state.status = woken
+            rows.woken[run_id] = (run_id, woken.value, self._now)
+        state.mail += 1
+        known.keys.add((run_id, message.key))
+        rows.mails[run_id] = (run_id, state.mail, self._now)
+        rows.inbox.append(
+            (run_id, state.mail, message.key, message.kind, message.at, message.meta, message.payload, False)
+        )
+        rows.news = True
+        return DONE
+
+    def _write(self, write: Write) -> None:
+        """Add the rows of a write that is done."""
+        rows, run_id, change = self.rows, write.run_id, write.change
+        if write.entries:
+            rows.entries.extend(map(_entry_cells, write.entries))
+        for number in write.taken:
+            rows.taken.append((run_id, number))
+        starts_itself = write.start is not None and write.start.id == run_id
+        if change is not None:
+            rows.news = rows.news or _concerns_others(change, self._now)
+            if not starts_itself:
+                rows.changes[run_id] = _change_cells(run_id, change, progressed=write.progressed)
+            if run_id in self._known.runs:
+                self._known.runs[run_id].status = change.status
+                self._known.runs[run_id].cause = change.cause
+        elif write.progressed and not starts_itself:
+            rows.progressed.append((run_id,))
+        if write.start is not None and (write.epoch is None or not starts_itself):
+            rows.news = True
+        if write.audit:
+            rows.audit.extend(map(_audit_cells, write.audit))
+
+
+def _woken(state: RunState, write: Write) -> Status:
+    """Return the status in which a message leaves a run that can take it."""
+    if state.status in ENDED:
+        return Status.COMPENSATING
+    if state.status is Status.PARKED and write.wake_parked and state.cause is None:
+        return Status.OPEN
+    return state.status
+
+
+def _needs_row(write: Write) -> bool:
+    """Tell whether the run's row must be locked: it is changed, or decides about the write."""
+    if write.start is not None and write.start.id == write.run_id:
+        return False
+    return write.change is not None or write.mail is not None or write.progressed
+
+
+def _concerns_others(change: RunChange, now: int) -> bool:
+    if change.ended_at is not None or change.status is Status.PARKED:
+        return True
+    return change.release and change.due_at is not None and change.due_at <= now
+
+
+def _change_cells(run_id: str, change: RunChange, *, progressed: bool) -> Cells:
+    """Return id, status, cause, result, error, ended_at, due_at, needs, keeps its owner?, keeps `lost`?."""
+    ended = change.status in ENDED
+    return (
+        run_id,
+        change.status.value,
+        None if change.cause is None else change.cause.value,
+        change.result,
+        change.error,
+        change.ended_at,
+        None if ended else change.due_at,
+        change.needs,
+        not (change.release or ended),
+        not (change.release or ended or progressed),
+    )
+
+
+def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
+    """Return the whole row of a new run, in the state in which the write leaves it."""
+    change = write.change if write.run_id == start.id else None
+    if change is None:
+        change = RunChange(
+            Status.OPEN, due_at=start.created_at, release=write.epoch is None or write.run_id != start.id
+        )
+    ended = change.status in ENDED
+    return (
+        start.id,
+        start.saga,
+        start.version,
+        start.queue,
+        change.status.value,
+        None if change.cause is None else change.cause.value,
+        start.input,
+        change.result,
+        change.error,
+        None if change.release or ended or write.epoch is None else worker,
+        None if ended else change.due_at,
+        start.deadline_at,
+        start.created_at,
+        change.ended_at,
+        0,
+        0,
+        change.needs,
+    )

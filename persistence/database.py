@@ -1,0 +1,220 @@
+"""A database that holds a log: opened once per process, asked by queries, written by a writer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from weakref import WeakSet
+
+from sqlalchemy import Connection, Engine, select
+
+from amends.persistence import migrate as migrating
+from amends.persistence.backend import Backend
+from amends.persistence.clock import Clock, GivenClock, ServerClock
+from amends.persistence.codec import Codec, PlainCodec
+from amends.persistence.encoding import Encoder
+from amends.persistence.opening import backend_for
+from amends.persistence.queries import Queries
+from amends.persistence.records import (
+    AuditRow,
+    EntryRow,
+    InboxRow,
+    Loaded,
+    Receipt,
+    RunRow,
+    Serves,
+    Status,
+    WorkerRow,
+    Write,
+)
+from amends.persistence.rows import Reader
+from amends.persistence.store import Store
+from amends.persistence.writer import Writer
+
+LEASE_MS = 10_000
+"""How long a worker may be silent before its runs are handed on, unless told otherwise."""
+
+
+class Database:
+    """A log in a database. `open` it; every other method blocks for one query.
+
+    ```python
+    database = Database.open("sqlite:///orders.db")
+    writer = database.writer("worker-1", serves, loop.call_soon_threadsafe, on_news, on_lost)
+    writer.submit(Write(run_id="order-1", start=NewRun(...)), print)
+    ```
+    """
+
+    def __init__(self, backend: Backend, clock: Clock, codec: Codec, lease_ms: int) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._codec = codec
+        self._lease_ms = lease_ms
+        self._queries = Queries(backend, Reader(codec))
+        self._store = Store(backend, clock)
+        self._encoder = Encoder(codec)
+        self._writers: WeakSet[Writer] = WeakSet()
+        _open.add(self)
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        schema: str = "amends",
+        migrate: bool = True,
+        clock: Callable[[], int] | None = None,
+        codec: Codec | None = None,
+        lease_ms: int = LEASE_MS,
+    ) -> Database:
+        """Open the log at `url`, made or upgraded if need be.
+
+        `schema` is the log's schema on PostgreSQL and its tables' prefix on SQLite; `clock` replaces the
+        database's clock (milliseconds); with `migrate=False` the tables must be there already.
+
+        Raises:
+            UnsupportedDatabase: amends can't use this kind of database, version or driver.
+            DatabaseUnavailable: it can't be reached.
+            DatabaseReadOnly: it can't be written.
+            DatabaseNotReady: the tables are missing or older than this code, and `migrate` is False.
+            DatabaseNewer: the tables were made by newer code.
+        """
+        backend = backend_for(url, schema, lease_ms)
+        try:
+            backend.prepare()
+            if migrate:
+                migrating.upgrade(backend)
+            else:
+                migrating.check(backend)
+            return cls(backend, _clock(backend, clock), codec or PlainCodec(), lease_ms)
+        except BaseException:
+            backend.close()
+            raise
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine for the application's own reads and transactions."""
+        return self._backend.engine
+
+    def now(self) -> int:
+        """Return milliseconds of database time."""
+        return self._clock.now()
+
+    def writer(
+        self,
+        worker_id: str | None,
+        serves: Serves,
+        deliver: Callable[[Callable[[], None]], object],
+        on_news: Callable[[], object],
+        on_lost: Callable[[], object],
+    ) -> Writer:
+        """Start a writer, registered as a worker unless `worker_id` is None.
+
+        Raises:
+            WorkerNameTaken: another process on this machine works under this name.
+            DatabaseUnavailable: the worker couldn't be registered within half a minute.
+        """
+        writer = Writer(
+            self._backend,
+            self._clock,
+            self._codec,
+            worker=worker_id,
+            serves=serves,
+            deliver=deliver,
+            on_news=on_news,
+            on_lost=on_lost,
+            lease_ms=self._lease_ms,
+        )
+        writer.start()
+        self._writers.add(writer)
+        return writer
+
+    def join(self, connection: Connection, writes: Sequence[Write]) -> list[Receipt]:
+        """Make unowned `writes` part of the caller's transaction; they are seen when it commits.
+
+        `connection` comes from `engine`. A receipt tells what will have become of its write.
+        """
+        encoded = [self._encoder.encoded(replace(write, epoch=None)) for write in writes]
+        receipts = self._store.write(connection, encoded, None, wait=True)
+        return [receipt for receipt in receipts if receipt is not None]
+
+    def run(self, run_id: str) -> RunRow | None:
+        """Return a run, or None if there is none of this id."""
+        return self._queries.run(run_id)
+
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        saga: str | None = None,
+        since: int | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[RunRow]:
+        """Return runs, the newest first: those created at or after `since` (milliseconds), those behind run `after`."""
+        return self._queries.runs(status=status, saga=saga, since=since, limit=limit, after=after)
+
+    def journal(self, run_id: str) -> list[EntryRow]:
+        """Return a run's journal, in order."""
+        return self._queries.journal(run_id)
+
+    def unread(self, worker_id: str, after: Mapping[str, int] | None = None) -> list[InboxRow]:
+        """Return the inbox rows that wait for the worker's runs, but for those up to `after[run]`."""
+        return self._queries.unread(worker_id, after)
+
+    def ended(self, ids: Collection[str]) -> list[RunRow]:
+        """Return those of the runs that have ended or are parked."""
+        return self._queries.ended(ids)
+
+    def next_due(self, serves: Serves) -> int | None:
+        """Return when the next run is due that `serves` could claim."""
+        return self._queries.next_due(serves)
+
+    def workers(self) -> list[WorkerRow]:
+        """Return the workers that aren't known to be dead."""
+        return self._queries.workers()
+
+    def load(self, run_id: str) -> Loaded | None:
+        """Return a run with its journal and unread inbox, all of one moment."""
+        return self._queries.load(run_id)
+
+    def audit(self, run_id: str) -> list[AuditRow]:
+        """Return the audit trail of a run, in order."""
+        return self._queries.audit(run_id)
+
+    def close(self) -> None:
+        """Close the writers that are still open, then all connections."""
+        for writer in list(self._writers):
+            writer.close()
+        self._backend.close()
+        _open.discard(self)
+
+    def _forget(self) -> None:
+        for writer in list(self._writers):
+            writer.forget()
+        self._backend.forget()
+
+
+_open: WeakSet[Database] = WeakSet()
+
+
+def _forget_all() -> None:
+    for database in list(_open):
+        database._forget()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _clock(backend: Backend, given: Callable[[], int] | None) -> Clock:
+    server_time = backend.server_time()
+    if given is not None or server_time is None:
+        return GivenClock(given)
+    clock = ServerClock()
+    with backend.reads.connect() as connection:
+        before = time.monotonic()
+        clock.observe(connection.execute(select(server_time)).scalar_one(), before, time.monotonic())
+    return clock

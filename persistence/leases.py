@@ -1,0 +1,249 @@
+"""The statements about workers and their hold on runs: register, claim, take over, leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.engine import CursorResult
+
+from amends.persistence.backend import Backend, listing
+from amends.persistence.lease import Lease
+from amends.persistence.loading import Loading
+from amends.persistence.process import this_process
+from amends.persistence.records import Loaded, Serves, Status
+from amends.persistence.rows import RUN_COLUMNS, WORKER_COLUMNS, Reader, worker
+from amends.persistence.tables import CLAIMABLE, literals
+
+SUSPECT: Final = 2
+"""From so many losses on, a run is held to kill its worker, and is claimed only alone."""
+_FORGOTTEN_AFTER_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A worker's hold on its row: the epoch, the number from which its batches count on, since when."""
+
+    epoch: int
+    batch: int
+    at: int
+
+
+class Leases:
+    """Register, claim, take over, leave; each method belongs into one transaction."""
+
+    def __init__(self, backend: Backend, reader: Reader) -> None:
+        self._backend = backend
+        self._reader = reader
+        self._loading = Loading(backend, reader)
+        self._prepare_claim()
+        self._prepare_release()
+        self._prepare_workers()
+
+    def register(
+        self, connection: Connection, worker_id: str, serves: Serves, now: int, lease_ms: int
+    ) -> Registered:
+        """Enter a worker under an epoch above all it had; what it held before goes back.
+
+        Runs parked for want of a handler that the worker has are due again.
+        """
+        old = connection.execute(self._epoch_of, {"worker": worker_id}).first()
+        epoch = max(now, 1) if old is None else max(now, old.epoch + 1)
+        batch = 0 if old is None else int(old.batch)
+        row = {
+            "epoch": epoch,
+            "batch": batch,
+            "lease_until": now + lease_ms,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "process": this_process(),
+            "started_at": now,
+            "serves": _shown(serves),
+            "dead_at": None,
+        }
+        if old is None:
+            connection.execute(self._enter, row | {"id": worker_id})
+        else:
+            connection.execute(self._reenter, row | {"worker": worker_id})
+            self._release(connection, [worker_id], now)
+        if serves.handlers:
+            connection.execute(self._unpark, _needed(serves) | {"now": now})
+        return Registered(epoch, batch, now)
+
+    def claim(
+        self, connection: Connection, lease: Lease, serves: Serves, limit: int, now: int
+    ) -> list[Loaded]:
+        """Take due runs that the worker can run and load them, those due the longest first."""
+        given = served(serves) | {"worker": lease.worker, "now": now, "room": limit}
+        rows = connection.execute(self._claim, given).all()
+        if not rows:
+            return []
+        runs = sorted((self._reader.run(row) for row in rows), key=lambda run: (run.due_at or 0, run.id))
+        return self._loading.loaded(connection, runs, lease.epoch)
+
+    def hand_on_the_dead(self, connection: Connection, worker_id: str, now: int) -> tuple[list[str], int]:
+        """Mark the workers that are dead, then hand their runs on; return both: the workers, how many runs.
+
+        A worker in the middle of a batch has its row locked and isn't dead.
+        """
+        seen = [worker(row) for row in connection.execute(self._alive, {"worker": worker_id})]
+        dead = [row for row in seen if row.lease_until < now or self._backend.vanished(row)]
+        if not dead:
+            connection.execute(self._forget, {"before": now - _FORGOTTEN_AFTER_MS})
+            return [], 0
+        names = listing(("id", "lease_until"), ((row.id, row.lease_until) for row in dead))
+        marked = list(connection.execute(self._lock_dead, {"dead": names}).scalars())
+        connection.execute(
+            self._mark_dead, {"ids": listing(("id",), ((name,) for name in marked)), "now": now}
+        )
+        return marked, self._release(connection, marked, now)
+
+    def leave(self, connection: Connection, worker_id: str, epoch: int, now: int) -> None:
+        """Give the lease back, and with it what the worker still holds, which nobody is to blame for."""
+        left = connection.execute(self._leave, {"worker": worker_id, "old_epoch": epoch}).first()
+        if left is not None:
+            self._release(connection, [worker_id], now, blame=0)
+
+    def batch_of(self, connection: Connection, worker_id: str) -> tuple[int, int] | None:
+        """Return the last batch that was committed for the worker, and when it was registered."""
+        row = connection.execute(self._epoch_of, {"worker": worker_id}).first()
+        return None if row is None else (row.batch, row.started_at)
+
+    def _release(self, connection: Connection, workers: Collection[str], now: int, blame: int = 1) -> int:
+        names = listing(("id",), ((name,) for name in workers))
+        result = connection.execute(self._hand_on, {"ids": names, "now": now, "blame": blame})
+        return result.rowcount if isinstance(result, CursorResult) else 0
+
+    def _prepare_claim(self) -> None:
+        runs = self._backend.tables.runs
+        held = runs.alias("held")
+        due = self._due()
+        suspect_held = exists().where(held.c.owner == bindparam("worker"), held.c.lost >= SUSPECT)
+        suspect = (
+            due.where(runs.c.lost >= SUSPECT, ~suspect_held)
+            .order_by(runs.c.due_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .cte("suspect")
+        )
+        room = (
+            bindparam("room", type_=BigInteger) - select(func.count()).select_from(suspect).scalar_subquery()
+        )
+        healthy = (
+            due.where(runs.c.lost < SUSPECT)
+            .order_by(runs.c.due_at)
+            .limit(room)
+            .with_for_update(skip_locked=True)
+            .cte("healthy")
+        )
+        self._claim = (
+            update(runs)
+            .where(runs.c.id.in_(union_all(select(suspect.c.id), select(healthy.c.id))))
+            .values(owner=bindparam("worker"))
+            .returning(*(runs.c[name] for name in RUN_COLUMNS))
+        )
+
+    def _due(self) -> Select[tuple[str]]:
+        runs = self._backend.tables.runs
+        return select(runs.c.id).where(claimable(self._backend), runs.c.due_at <= bindparam("now"))
+
+    def _prepare_release(self) -> None:
+        runs = self._backend.tables.runs
+        ids = self._backend.listed("ids", {"id": Text})
+        self._hand_on = (
+            update(runs)
+            .where(runs.c.owner.in_(select(ids.c.id)))
+            .values(
+                owner=null(), due_at=bindparam("now"), lost=runs.c.lost + bindparam("blame", type_=BigInteger)
+            )
+        )
+        handlers = self._backend.listed("handlers", {"name": Text})
+        self._unpark = (
+            update(runs)
+            .where(literals("status", [Status.PARKED]), runs.c.needs.in_(select(handlers.c.name)))
+            .values(
+                status=case((runs.c.cause.is_(None), Status.OPEN.value), else_=Status.COMPENSATING.value),
+                due_at=bindparam("now"),
+            )
+        )
+
+    def _prepare_workers(self) -> None:
+        workers = self._backend.tables.workers
+        me = workers.c.id == bindparam("worker")
+        self._epoch_of = (
+            select(workers.c.epoch, workers.c.batch, workers.c.started_at).where(me).with_for_update()
+        )
+        self._enter = workers.insert()
+        self._reenter = update(workers).where(me)
+        self._leave = (
+            delete(workers).where(me, workers.c.epoch == bindparam("old_epoch")).returning(workers.c.id)
+        )
+        self._alive = select(*(workers.c[name] for name in WORKER_COLUMNS)).where(
+            workers.c.id != bindparam("worker"), workers.c.dead_at.is_(None)
+        )
+        dead = self._backend.listed("dead", {"id": Text, "lease_until": BigInteger})
+        self._lock_dead = (
+            select(workers.c.id)
+            .where(tuple_(workers.c.id, workers.c.lease_until).in_(select(dead.c.id, dead.c.lease_until)))
+            .with_for_update(skip_locked=True)
+        )
+        ids = self._backend.listed("ids", {"id": Text})
+        self._mark_dead = (
+            update(workers)
+            .where(workers.c.id.in_(select(ids.c.id)))
+            .values(epoch=workers.c.epoch + 1, lease_until=0, dead_at=bindparam("now"))
+        )
+        self._forget = delete(workers).where(workers.c.dead_at < bindparam("before"))
+
+
+def claimable(backend: Backend) -> ColumnElement[bool]:
+    """Say that a run has no owner and can be run by who serves the parameters `sagas` and `handlers`."""
+    runs = backend.tables.runs
+    sagas = backend.listed("sagas", {"name": Text, "version": Text})
+    handlers = backend.listed("handlers", {"name": Text})
+    served = tuple_(runs.c.saga, runs.c.version).in_(select(sagas.c.name, sagas.c.version))
+    undoing = runs.c.status == Status.COMPENSATING.value
+    return (
+        runs.c.owner.is_(None)
+        & literals("status", CLAIMABLE)
+        & or_(
+            runs.c.needs.is_(None) & served,
+            runs.c.needs.in_(select(handlers.c.name)) & or_(undoing, served),
+        )
+    )
+
+
+def served(serves: Serves) -> dict[str, str | int]:
+    """Return the parameters of `claimable`."""
+    return {"sagas": listing(("name", "version"), sorted(serves.sagas))} | _needed(serves)
+
+
+def _needed(serves: Serves) -> dict[str, str | int]:
+    return {"handlers": listing(("name",), ((name,) for name in sorted(serves.handlers)))}
+
+
+def _shown(serves: Serves) -> str:
+    sagas: Sequence[tuple[str, str]] = sorted(serves.sagas)
+    return json.dumps({"sagas": sagas, "handlers": sorted(serves.handlers)})

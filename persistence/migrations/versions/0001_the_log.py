@@ -1,0 +1,221 @@
+"""The log: runs with journal and inbox, workers, and what belongs to them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import context, op
+from sqlalchemy.dialects.postgresql import TEXT
+
+revision = "0001"
+down_revision = None
+
+_STATUSES = "'open', 'compensating', 'parked', 'completed', 'compensated', 'partially_compensated', 'failed', 'cancelled'"
+_ENDS = "'completed', 'compensated', 'partially_compensated', 'failed', 'cancelled'"
+_CAUSES = "'error', 'cancel', 'deadline', 'operator'"
+_DECISIONS = "'pending', 'approved', 'rejected', 'expired', 'withdrawn'"
+
+
+def upgrade() -> None:
+    """Make all tables."""
+    tables = context.config.attributes["tables"]
+    maker = _Maker(tables.schema, tables.version.removesuffix("version"))
+    for make in (_runs, _journal, _inbox, _approvals, _workers, _schedules, _outbox, _audit):
+        make(maker)
+
+
+class _Maker:
+    """Make tables and indexes in the log's schema, under its prefix."""
+
+    def __init__(self, schema: str | None, prefix: str) -> None:
+        self.schema = schema
+        self.prefix = prefix
+
+    def table(self, name: str, *items: sa.schema.SchemaItem) -> None:
+        op.create_table(f"{self.prefix}{name}", *items, schema=self.schema)
+
+    def index(self, table: str, what: str, *columns: str, where: str | None = None) -> None:
+        condition = None if where is None else sa.text(where)
+        op.create_index(
+            f"{self.prefix}{table}_{what}",
+            f"{self.prefix}{table}",
+            list(columns),
+            schema=self.schema,
+            postgresql_where=condition,
+            sqlite_where=condition,
+        )
+
+    def primary(self, table: str, *columns: str) -> sa.PrimaryKeyConstraint:
+        return sa.PrimaryKeyConstraint(*columns, name=f"{self.prefix}{table}_pkey")
+
+    def check(self, table: str, what: str, condition: str) -> sa.CheckConstraint:
+        return sa.CheckConstraint(condition, name=f"{self.prefix}{table}_{what}")
+
+
+def _key(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text().with_variant(TEXT(collation="C"), "postgresql"), nullable=nullable)
+
+
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=nullable)
+
+
+def _number(name: str, *, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=nullable)
+
+
+def _bytes(name: str, *, nullable: bool = False) -> sa.Column[bytes]:
+    return sa.Column(name, sa.LargeBinary, nullable=nullable)
+
+
+def _serial(name: str) -> sa.Column[int]:
+    kind = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+    return sa.Column(name, kind, sa.Identity(always=True), nullable=False)
+
+
+def _runs(maker: _Maker) -> None:
+    maker.table(
+        "runs",
+        _key("id"),
+        _text("saga"),
+        _text("version"),
+        _text("queue"),
+        _text("status"),
+        _text("cause", nullable=True),
+        _bytes("input"),
+        _bytes("result", nullable=True),
+        _bytes("error", nullable=True),
+        _key("owner", nullable=True),
+        _number("due_at", nullable=True),
+        _number("deadline_at", nullable=True),
+        _number("created_at"),
+        _number("ended_at", nullable=True),
+        _number("mail"),
+        _number("lost"),
+        _text("needs", nullable=True),
+        maker.primary("runs", "id"),
+        maker.check("runs", "status_known", f"status IN ({_STATUSES})"),
+        maker.check("runs", "cause_known", f"cause IS NULL OR cause IN ({_CAUSES})"),
+        maker.check("runs", "ended_at_end", f"(ended_at IS NOT NULL) = (status IN ({_ENDS}))"),
+        maker.check("runs", "ended_is_idle", "ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)"),
+        maker.check("runs", "counts", "mail >= 0 AND lost >= 0"),
+    )
+    maker.index("runs", "due", "due_at", where="owner IS NULL AND status IN ('open', 'compensating')")
+    maker.index("runs", "owned", "owner", where="owner IS NOT NULL")
+    maker.index("runs", "parked", "created_at", where="status IN ('parked')")
+    maker.index("runs", "created", "created_at", "id")
+
+
+def _journal(maker: _Maker) -> None:
+    maker.table(
+        "journal",
+        _key("run_id"),
+        _number("seq"),
+        _text("kind"),
+        _number("at"),
+        _number("ref", nullable=True),
+        _number("attempt", nullable=True),
+        _text("name", nullable=True),
+        _text("meta", nullable=True),
+        _bytes("payload", nullable=True),
+        maker.primary("journal", "run_id", "seq"),
+    )
+
+
+def _inbox(maker: _Maker) -> None:
+    maker.table(
+        "inbox",
+        _key("run_id"),
+        _number("number"),
+        _key("key"),
+        _text("kind"),
+        _number("at"),
+        _text("meta", nullable=True),
+        _bytes("payload", nullable=True),
+        sa.Column("taken", sa.Boolean, nullable=False),
+        maker.primary("inbox", "run_id", "number"),
+        sa.UniqueConstraint("run_id", "key", name=f"{maker.prefix}inbox_key_key"),
+    )
+    unread = "NOT taken" if op.get_context().dialect.name == "postgresql" else "taken = 0"
+    maker.index("inbox", "unread", "run_id", "number", where=unread)
+
+
+def _approvals(maker: _Maker) -> None:
+    maker.table(
+        "approvals",
+        _key("id"),
+        _key("run_id"),
+        _number("ref"),
+        _text("status"),
+        _text("digest"),
+        _bytes("request"),
+        _bytes("decision", nullable=True),
+        _text("decided_by", nullable=True),
+        _number("created_at"),
+        _number("expires_at", nullable=True),
+        _number("decided_at", nullable=True),
+        maker.primary("approvals", "id"),
+        maker.check("approvals", "status_known", f"status IN ({_DECISIONS})"),
+        maker.check("approvals", "decided_at_decision", "(decided_at IS NULL) = (status = 'pending')"),
+    )
+    maker.index("approvals", "pending", "created_at", where="status IN ('pending')")
+    maker.index("approvals", "of_run", "run_id")
+
+
+def _workers(maker: _Maker) -> None:
+    maker.table(
+        "workers",
+        _key("id"),
+        _number("epoch"),
+        _number("batch"),
+        _number("lease_until"),
+        _text("host"),
+        _number("pid"),
+        _text("process"),
+        _number("started_at"),
+        _text("serves"),
+        _number("dead_at", nullable=True),
+        maker.primary("workers", "id"),
+    )
+
+
+def _schedules(maker: _Maker) -> None:
+    maker.table(
+        "schedules",
+        _key("id"),
+        _text("saga"),
+        _text("version"),
+        _text("cron"),
+        _text("timezone"),
+        _bytes("input"),
+        _number("next_at", nullable=True),
+        _number("updated_at"),
+        maker.primary("schedules", "id"),
+    )
+
+
+def _outbox(maker: _Maker) -> None:
+    maker.table(
+        "outbox",
+        _serial("number"),
+        _key("run_id"),
+        _text("topic"),
+        _bytes("payload", nullable=True),
+        _number("created_at"),
+        _number("sent_at", nullable=True),
+        maker.primary("outbox", "number"),
+    )
+    maker.index("outbox", "unsent", "number", where="sent_at IS NULL")
+
+
+def _audit(maker: _Maker) -> None:
+    maker.table(
+        "audit",
+        _serial("number"),
+        _key("run_id"),
+        _number("at"),
+        _text("actor"),
+        _text("action"),
+        _text("detail", nullable=True),
+        maker.primary("audit", "number"),
+    )
+    maker.index("audit", "of_run", "run_id", "number")

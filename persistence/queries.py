@@ -1,0 +1,153 @@
+"""The reads, each one query over a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Select, Text, bindparam, false, or_, select, tuple_
+
+from amends.persistence.backend import Backend, listing
+from amends.persistence.encoding import storable
+from amends.persistence.leases import claimable, served
+from amends.persistence.loading import Loading
+from amends.persistence.records import AuditRow, EntryRow, InboxRow, Loaded, RunRow, Serves, Status, WorkerRow
+from amends.persistence.rows import (
+    AUDIT_COLUMNS,
+    ENTRY_COLUMNS,
+    INBOX_COLUMNS,
+    RUN_COLUMNS,
+    WORKER_COLUMNS,
+    Reader,
+)
+from amends.persistence.rows import worker as worker_of
+from amends.persistence.tables import literals
+
+
+class Queries:
+    """What can be asked of the log."""
+
+    def __init__(self, backend: Backend, reader: Reader) -> None:
+        self._backend = backend
+        self._reader = reader
+        self._loading = Loading(backend, reader)
+        tables = backend.tables
+        runs, journal, inbox, audit = tables.runs, tables.journal, tables.inbox, tables.audit
+        self._runs = select(*(runs.c[name] for name in RUN_COLUMNS))
+        self._run = self._runs.where(runs.c.id == bindparam("run"))
+        ids = backend.listed("ids", {"id": Text})
+        self._settled = self._runs.where(
+            runs.c.id.in_(select(ids.c.id)),
+            or_(runs.c.ended_at.is_not(None), runs.c.status == Status.PARKED.value),
+        )
+        self._journal = (
+            select(*(journal.c[name] for name in ENTRY_COLUMNS))
+            .where(journal.c.run_id == bindparam("run"))
+            .order_by(journal.c.seq)
+        )
+        self._unread = (
+            select(*(inbox.c[name] for name in INBOX_COLUMNS))
+            .join_from(inbox, runs, inbox.c.run_id == runs.c.id)
+            .where(runs.c.owner == bindparam("worker"), inbox.c.taken == false())
+            .order_by(inbox.c.run_id, inbox.c.number)
+        )
+        self._audit = (
+            select(*(audit.c[name] for name in AUDIT_COLUMNS))
+            .where(audit.c.run_id == bindparam("run"))
+            .order_by(audit.c.number)
+        )
+        self._workers = select(*(tables.workers.c[name] for name in WORKER_COLUMNS)).where(
+            tables.workers.c.dead_at.is_(None)
+        )
+        self._next_due = select(runs.c.due_at).where(claimable(backend)).order_by(runs.c.due_at).limit(1)
+
+    def run(self, run_id: str) -> RunRow | None:
+        """Return a run, or None if there is none of this id."""
+        if not storable(run_id):
+            return None
+        with self._backend.reads.connect() as connection:
+            row = connection.execute(self._run, {"run": run_id}).first()
+        return None if row is None else self._reader.run(row)
+
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        saga: str | None = None,
+        since: int | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[RunRow]:
+        """Return runs, the newest first: those created at or after `since` (milliseconds), those behind run `after`."""
+        if not all(storable(text) for text in (saga, after) if text is not None):
+            return []
+        query, given = self._listed(status, saga, since, after)
+        with self._backend.reads.connect() as connection:
+            rows = connection.execute(query.limit(limit), given).all()
+        return [self._reader.run(row) for row in rows]
+
+    def journal(self, run_id: str) -> list[EntryRow]:
+        """Return a run's journal, in order."""
+        if not storable(run_id):
+            return []
+        with self._backend.reads.connect() as connection:
+            rows = connection.execute(self._journal, {"run": run_id}).all()
+        return [self._reader.entry(row) for row in rows]
+
+    def unread(self, worker: str, after: Mapping[str, int] | None = None) -> list[InboxRow]:
+        """Return the inbox rows that wait for runs of `worker`, but for those up to `after[run]`."""
+        known = after or {}
+        with self._backend.reads.connect() as connection:
+            rows = connection.execute(self._unread, {"worker": worker}).all()
+        return [self._reader.inbox(row) for row in rows if row.number > known.get(row.run_id, 0)]
+
+    def ended(self, ids: Collection[str]) -> list[RunRow]:
+        """Return those of the runs that have ended or are parked."""
+        given = {"ids": listing(("id",), ((run_id,) for run_id in ids if storable(run_id)))}
+        with self._backend.reads.connect() as connection:
+            rows = connection.execute(self._settled, given).all()
+        return [self._reader.run(row) for row in rows]
+
+    def next_due(self, serves: Serves) -> int | None:
+        """Return when the next run is due that `serves` could claim."""
+        with self._backend.reads.connect() as connection:
+            return connection.execute(self._next_due, served(serves)).scalar()
+
+    def workers(self) -> list[WorkerRow]:
+        """Return the workers that aren't known to be dead."""
+        with self._backend.reads.connect() as connection:
+            return [worker_of(row) for row in connection.execute(self._workers)]
+
+    def load(self, run_id: str) -> Loaded | None:
+        """Return a run with its journal and unread inbox, all of one moment."""
+        if not storable(run_id):
+            return None
+        with self._backend.snapshot() as connection:
+            row = connection.execute(self._run, {"run": run_id}).first()
+            if row is None:
+                return None
+            return self._loading.loaded(connection, [self._reader.run(row)])[0]
+
+    def audit(self, run_id: str) -> list[AuditRow]:
+        """Return the audit trail of a run, in order."""
+        if not storable(run_id):
+            return []
+        with self._backend.reads.connect() as connection:
+            return [AuditRow(*row) for row in connection.execute(self._audit, {"run": run_id})]
+
+    def _listed(
+        self, status: Status | None, saga: str | None, since: int | None, after: str | None
+    ) -> tuple[Select[tuple[object, ...]], dict[str, str | int]]:
+        runs = self._backend.tables.runs
+        query, given = self._runs.order_by(runs.c.created_at.desc(), runs.c.id.desc()), dict[str, str | int]()
+        if status is not None:
+            query = query.where(literals("status", [status]))
+        if saga is not None:
+            query, given["saga"] = query.where(runs.c.saga == bindparam("saga")), saga
+        if since is not None:
+            query, given["since"] = query.where(runs.c.created_at >= bindparam("since")), since
+        if after is not None:
+            last = runs.alias("last")
+            place = select(last.c.created_at).where(last.c.id == bindparam("after")).scalar_subquery()
+            query = query.where(tuple_(runs.c.created_at, runs.c.id) < tuple_(place, bindparam("after")))
+            given["after"] = after
+        return query, given

@@ -1,0 +1,228 @@
+"""The rows that persistence exchanges with its callers, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The stored status of a run; what a person sees of an open run is derived from it."""
+
+    OPEN = "open"
+    COMPENSATING = "compensating"
+    PARKED = "parked"
+    COMPLETED = "completed"
+    COMPENSATED = "compensated"
+    PARTIALLY_COMPENSATED = "partially_compensated"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Cause(StrEnum):
+    """What ended a run, or turned it round; a field of its own beside the status."""
+
+    ERROR = "error"
+    CANCEL = "cancel"
+    DEADLINE = "deadline"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be inserted, if its id is still free. Times are milliseconds of database time."""
+
+    id: str
+    saga: str
+    version: str
+    input: bytes
+    created_at: int
+    deadline_at: int | None = None
+    queue: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as stored.
+
+    `mail` counts the inbox rows ever written for the run; `lost` counts the take-overs from dead workers
+    since the run last made progress; `needs` names what a parked or released run waits for
+    (a compensation handler); `owner` is the worker that holds the run. `unreadable` says why a payload
+    couldn't be decoded (it is left empty then).
+    """
+
+    id: str
+    saga: str
+    version: str
+    queue: str
+    status: Status
+    cause: Cause | None
+    input: bytes
+    result: bytes | None
+    error: bytes | None
+    owner: str | None
+    due_at: int | None
+    deadline_at: int | None
+    created_at: int
+    ended_at: int | None
+    mail: int
+    lost: int
+    needs: str | None
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One entry of a run's journal.
+
+    `ref` is the number of the command or timer that the entry speaks of, `attempt` its attempt, `at` the
+    entry's time in milliseconds of database time, `meta` a small JSON object in the clear, `payload`
+    JSON that has passed the codec. `unreadable` says why the payload couldn't be decoded (it is None then).
+    """
+
+    run_id: str
+    seq: int
+    kind: str
+    at: int
+    ref: int | None = None
+    attempt: int | None = None
+    name: str | None = None
+    meta: str | None = None
+    payload: bytes | None = None
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """Something that others have to say to a run. `key` makes it idempotent; `number` counts per run from 1."""
+
+    run_id: str
+    key: str
+    kind: str
+    at: int
+    meta: str | None = None
+    payload: bytes | None = None
+    number: int = 0
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One line of the audit trail: who did what to which run, and why."""
+
+    run_id: str
+    at: int
+    actor: str
+    action: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunChange:
+    """The new state of a run's row, written whole.
+
+    `release` gives the run up: no owner, to be claimed again from `due_at` on (never, when None, until
+    an inbox row wakes it). Releasing sets `lost` to 0.
+    """
+
+    status: Status
+    cause: Cause | None = None
+    result: bytes | None = None
+    error: bytes | None = None
+    ended_at: int | None = None
+    due_at: int | None = None
+    release: bool = False
+    needs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What one turn, start or message wants written, all or nothing.
+
+    `epoch` is the lease under which the run was claimed (None: an unowned write that needs no lease).
+    `mail` makes the write conditional: it loses when the run has more inbox rows than that.
+    `taken` are the numbers of the inbox rows that became journal entries.
+    `progressed` sets `lost` back to 0.
+    """
+
+    run_id: str
+    epoch: int | None = None
+    start: NewRun | None = None
+    entries: tuple[EntryRow, ...] = ()
+    taken: tuple[int, ...] = ()
+    change: RunChange | None = None
+    mail: int | None = None
+    progressed: bool = False
+    inbox: InboxRow | None = None
+    wake_parked: bool = False
+    reopen: bool = False
+    audit: tuple[AuditRow, ...] = ()
+
+
+class Written(StrEnum):
+    """What became of one write."""
+
+    DONE = "done"
+    TAKEN = "taken"
+    """A start whose id exists already: nothing of the write was written."""
+    BEATEN = "beaten"
+    """A conditional write that lost to a newer inbox row: nothing of it was written."""
+    FENCED = "fenced"
+    """The lease under which it was made is lost: nothing of it was written."""
+    REFUSED = "refused"
+    """The database refuses this very row, whatever else is in the batch: nothing of it was written."""
+    ENDED = "ended"
+    """An inbox row for a run that has ended."""
+    UNKNOWN_RUN = "unknown_run"
+    """An inbox row for a run that doesn't exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to one write: its fate and, where it was refused, the database's words."""
+
+    written: Written
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A claimed run with its whole journal, in order, and its unread inbox rows, in order.
+
+    `unreadable` names the first record that couldn't be decoded, and why: such a run can only be parked.
+    `epoch` is the lease under which the run was claimed; None for one that was only read.
+    """
+
+    run: RunRow
+    entries: tuple[EntryRow, ...]
+    inbox: tuple[InboxRow, ...]
+    unreadable: str = ""
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """What a worker can run: sagas by name and version, and compensation handlers by name and version."""
+
+    sagas: frozenset[tuple[str, str]]
+    handlers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker as stored: its lease (until when, under which epoch), its last batch and what it serves.
+
+    `process` identifies the operating system's process (empty where the system doesn't tell); `dead_at` is
+    when its runs were handed on.
+    """
+
+    id: str
+    epoch: int
+    batch: int
+    lease_until: int
+    host: str
+    pid: int
+    started_at: int
+    serves: str
+    process: str = ""
+    dead_at: int | None = None

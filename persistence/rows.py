@@ -1,0 +1,125 @@
+"""Rows of the database turned into records; payloads pass the codec here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from amends.persistence.codec import Codec, PlainCodec
+from amends.persistence.records import Cause, EntryRow, InboxRow, Loaded, RunRow, Status, WorkerRow
+
+RUN_COLUMNS: Final = (
+    "id",
+    "saga",
+    "version",
+    "queue",
+    "status",
+    "cause",
+    "input",
+    "result",
+    "error",
+    "owner",
+    "due_at",
+    "deadline_at",
+    "created_at",
+    "ended_at",
+    "mail",
+    "lost",
+    "needs",
+)
+ENTRY_COLUMNS: Final = ("run_id", "seq", "kind", "at", "ref", "attempt", "name", "meta", "payload")
+INBOX_COLUMNS: Final = ("run_id", "number", "key", "kind", "at", "meta", "payload", "taken")
+AUDIT_COLUMNS: Final = ("run_id", "at", "actor", "action", "detail")
+WORKER_COLUMNS: Final = (
+    "id",
+    "epoch",
+    "batch",
+    "lease_until",
+    "host",
+    "pid",
+    "started_at",
+    "serves",
+    "process",
+    "dead_at",
+)
+
+
+class Reader:
+    """Make records of rows: decode their payloads, and say of each record whether that went well."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._plain = isinstance(codec, PlainCodec)
+
+    def run(self, row: Sequence[Any]) -> RunRow:
+        """Make a run of a row with `RUN_COLUMNS`."""
+        cells = list(row)
+        cells[4] = Status(str(cells[4]))
+        cells[5] = None if cells[5] is None else Cause(str(cells[5]))
+        unreadable = "" if self._plain else self._decode(cells, (6, 7, 8), "run", RUN_COLUMNS)
+        if cells[6] is None:
+            cells[6] = b""
+        return RunRow(*cells, *(unreadable,))
+
+    def entry(self, row: Sequence[Any]) -> EntryRow:
+        """Make an entry of a row with `ENTRY_COLUMNS`."""
+        if self._plain:
+            return EntryRow(*row)
+        cells = list(row)
+        unreadable = self._decode(cells, (8,), f"entry {cells[1]}", ENTRY_COLUMNS)
+        return EntryRow(*cells, *(unreadable,))
+
+    def inbox(self, row: Sequence[Any]) -> InboxRow:
+        """Make an inbox row of a row with `INBOX_COLUMNS`, the last of which is left out."""
+        run_id, number, key, kind, at, meta, payload = row[:7]
+        cells = [run_id, key, kind, at, meta, payload, number]
+        unreadable = "" if self._plain else self._decode(cells, (5,), f"inbox row {number}", ("payload",) * 6)
+        return InboxRow(*cells, *(unreadable,))
+
+    def loaded(
+        self, runs: Iterable[RunRow], events: Iterable[Sequence[Any]], epoch: int | None
+    ) -> list[Loaded]:
+        """Put runs together with their entries and unread inbox rows.
+
+        An event is (run_id, inbox?, number, kind, at, ref, attempt, name, meta, payload), in order.
+        """
+        entries: dict[str, list[EntryRow]] = {}
+        inboxes: dict[str, list[InboxRow]] = {}
+        for run_id, is_inbox, number, kind, at, ref, attempt, name, meta, payload in events:
+            if is_inbox:
+                row = self.inbox((run_id, number, name, kind, at, meta, payload))
+                inboxes.setdefault(row.run_id, []).append(row)
+            else:
+                entry = self.entry((run_id, number, kind, at, ref, attempt, name, meta, payload))
+                entries.setdefault(entry.run_id, []).append(entry)
+        return [
+            _loaded(run, tuple(entries.get(run.id, ())), tuple(inboxes.get(run.id, ())), epoch)
+            for run in runs
+        ]
+
+    def _decode(self, cells: list[Any], places: Sequence[int], what: str, names: Sequence[str]) -> str:
+        unreadable = ""
+        for place in places:
+            data = cells[place]
+            if not isinstance(data, bytes):
+                continue
+            try:
+                cells[place] = self._codec.decode(data)
+            except Exception as error:  # noqa: BLE001 - a codec is the application's: it may raise anything
+                cells[place] = None
+                words = f"{type(error).__name__}: {error}".rstrip(": ")
+                unreadable = unreadable or f"{what}: {names[place]} can't be decoded ({words})"
+        return unreadable
+
+
+def _loaded(
+    run: RunRow, entries: tuple[EntryRow, ...], inbox: tuple[InboxRow, ...], epoch: int | None
+) -> Loaded:
+    records: Iterable[EntryRow | InboxRow] = (*entries, *inbox)
+    unreadable = run.unreadable or next((record.unreadable for record in records if record.unreadable), "")
+    return Loaded(run, entries, inbox, unreadable, epoch)
+
+
+def worker(row: Sequence[Any]) -> WorkerRow:
+    """Make a worker of a row with `WORKER_COLUMNS`."""
+    return WorkerRow(*row)

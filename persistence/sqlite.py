@@ -1,0 +1,295 @@
+"""What is SQLite's own: one file, one writer at a time, no server to ask or to be told by.
+
+Every connection syncs fully (`synchronous=NORMAL` loses acknowledged commits in a power failure) and none maps
+the file into memory. Transactions that write begin IMMEDIATE, so that they wait for their turn at the start and
+never fail in the middle because another one was quicker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, Executable, Text, bindparam, create_engine, event, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError as DriverError
+from sqlalchemy.pool import NullPool, Pool
+from sqlalchemy.sql import ColumnElement, Delete, Insert, Subquery, Update
+from sqlalchemy.sql.schema import Table
+
+from amends.persistence import worker_lock
+from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, column_types, listing
+from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
+from amends.persistence.records import WorkerRow
+from amends.persistence.rows import RUN_COLUMNS
+from amends.persistence.sqlite_watch import FileWatch
+from amends.persistence.tables import Tables, tables_in
+from amends.persistence.worker_lock import FileLock
+
+_log: Final = logging.getLogger("amends.persistence")
+_OLDEST: Final = (3, 35, 0)
+_WAL_RESET: Final = ((3, 7, 0), (3, 51, 2))
+_WAIT_MS: Final = 5_000
+_WRITER_WAIT_MS: Final = 2_000
+_warned: Final[set[str]] = set()
+
+
+class SqliteBackend:
+    """A log in a SQLite file."""
+
+    def __init__(self, url: URL, schema: str) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise UnsupportedDatabase(
+                f"SQLite {sqlite3.sqlite_version} is too old: amends needs 3.35 or newer. Use a newer Python build."
+            )
+        self.path = Path(url.database or "").absolute()
+        self.tables: Tables = tables_in(prefix=f"{schema}_")
+        here = url if url.query.get("uri") else url.set(database=str(self.path))
+        self.engine: Engine = _engine(here, wait_ms=_WAIT_MS)
+        self.reads: Engine = _engine(here, wait_ms=_WAIT_MS, query_only=True)
+        self.writes: Engine = _engine(here, wait_ms=_WRITER_WAIT_MS, immediate=True, poolclass=NullPool)
+        self._insert_runs = self.insert(self.tables.runs, RUN_COLUMNS)
+        runs = self.tables.runs
+        wanted = self.listed("ids", {"id": Text})
+        self._taken = select(runs.c.id).where(runs.c.id.in_(select(wanted.c.id)))
+
+    def prepare(self) -> None:
+        """Switch the file to WAL, durably; warn of versions known to corrupt it in a rare race."""
+        _warn_of_version()
+        if not self.path.parent.is_dir():
+            raise DatabaseUnavailable(
+                f"There is no directory {self.path.parent} for the database. Make it first."
+            )
+        try:
+            with self.writes.connect() as connection:
+                driver = _driver(connection)
+                if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                    _switch_to_wal(driver)
+                    _sync_directory(self.path.parent)
+        except (DriverError, sqlite3.Error) as error:
+            raise self._opening(error) from error
+        if not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)):
+            raise self._read_only()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Read in one transaction, which sees the file as it was at its first read."""
+        with self.reads.connect() as connection:
+            driver = _driver(connection)
+            driver.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                driver.rollback()
+
+    def lock_migration(self, connection: Connection) -> None:
+        """Do nothing: a transaction that begins IMMEDIATE is alone."""
+
+    def read_only(self, connection: Connection) -> bool:
+        """Tell whether the file can't be written."""
+        return not os.access(self.path, os.W_OK)
+
+    def server_time(self) -> ColumnElement[int] | None:
+        """Return None: the system's clock is the database's."""
+        return None
+
+    def listed(self, name: str, columns: ColumnTypes) -> Subquery:
+        """Return rows from a JSON parameter by `json_each`."""
+        each = func.json_each(bindparam(name)).table_valued("value")
+        cells = [
+            func.json_extract(each.c.value, f"$.{column}", type_=kind()).label(column)
+            for column, kind in columns.items()
+        ]
+        return select(*cells).select_from(each).subquery()
+
+    def many(self, columns: ColumnTypes, build: Callable[[Columns], Executable]) -> Many:
+        """Prepare for `executemany`."""
+        cells: Columns = {name: bindparam(f"cell_{name}", type_=kind()) for name, kind in columns.items()}
+        return _ExecuteMany(self.writes, tuple(columns), build(cells))
+
+    def insert(self, table: Table, columns: Sequence[str]) -> Many:
+        """Prepare for `executemany`."""
+        return self.many(column_types(table, columns), lambda cells: table.insert().values(dict(cells)))
+
+    def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
+        """Look which ids are taken, then insert the rest: nobody comes between in an IMMEDIATE transaction."""
+        wanted = {str(row[0]) for row in rows}
+        taken = connection.execute(self._taken, {"ids": listing(("id",), ((run_id,) for run_id in wanted))})
+        free = wanted.difference(taken.scalars())
+        self._insert_runs(connection, [row for row in rows if row[0] in free])
+        return free
+
+    def announce(self, connection: Connection, sender: str) -> None:
+        """Do nothing: others see a commit by itself."""
+
+    def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
+        """Watch the file's data version."""
+        return FileWatch(on_news)
+
+    def watched(self, watch: Watch, connection: Connection) -> None:
+        """Ask for the data version over the writer's own connection: our own commits don't change it there."""
+        if isinstance(watch, FileWatch):
+            watch.use(_driver(connection))
+
+    def lock_worker(self, worker: str) -> FileLock:
+        """Lock the file beside the database that is named after the worker."""
+        return FileLock(worker_lock.path_for(self.path, worker))
+
+    def vanished(self, worker: WorkerRow) -> bool:
+        """Tell whether nobody holds the worker's file."""
+        return worker_lock.is_free(worker_lock.path_for(self.path, worker.id))
+
+    def bury(self, worker: str) -> None:
+        """Remove the worker's file."""
+        worker_lock.remove(worker_lock.path_for(self.path, worker))
+
+    def close(self) -> None:
+        """Close all connections."""
+        for engine in (self.engine, self.reads, self.writes):
+            engine.dispose()
+
+    def forget(self) -> None:
+        """Keep the parent's connections unused for ever: closing one would drop the parent's file locks."""
+        for engine in (self.engine, self.reads, self.writes):
+            _inherited.append(engine.pool)
+            engine.dispose(close=False)
+
+    def _opening(self, error: Exception) -> Exception:
+        cause = error.orig if isinstance(error, DriverError) else error
+        words = str(cause)
+        if "readonly" in words or "read-only" in words:
+            return self._read_only()
+        if "not a database" in words:
+            return UnsupportedDatabase(f"{self.path} is no SQLite database ({words}). Give another file.")
+        return DatabaseUnavailable(
+            f"The database {self.path} can't be opened: {words}. Check that it can be written."
+        )
+
+    def _read_only(self) -> DatabaseReadOnly:
+        return DatabaseReadOnly(
+            f"The database {self.path} can't be written: SQLite needs write permission for the file and its directory."
+        )
+
+
+_inherited: Final[list[Pool]] = []
+
+
+class _ExecuteMany:
+    """A statement compiled once, for tuples.
+
+    Core's own `executemany` takes dicts and spends 7 µs of CPU a row on turning them into these very tuples,
+    more than SQLite takes to insert them.
+    """
+
+    def __init__(self, engine: Engine, columns: tuple[str, ...], statement: Executable) -> None:
+        if not isinstance(statement, Insert | Update | Delete):
+            raise TypeError("only an insert or update is made for many rows")
+        compiled = statement.compile(engine)
+        places = [columns.index(name.removeprefix("cell_")) for name in compiled.positiontup or ()]
+        self._sql = str(compiled)
+        self._pick = None if places == list(range(len(columns))) else itemgetter(*places)
+
+    def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
+        _refuse_nul(rows)
+        if self._pick is not None:
+            rows = [self._pick(row) for row in rows]
+        if rows:
+            connection.exec_driver_sql(self._sql, list(rows))
+
+
+def _refuse_nul(rows: Sequence[tuple[Cell, ...]]) -> None:
+    """Refuse what PostgreSQL refuses: SQLite would store it and show it cut off."""
+    for row in rows:
+        for cell in row:
+            if type(cell) is str and "\0" in cell:
+                raise ValueError("text holds a NUL character, which databases don't store")
+
+
+def _engine(
+    url: URL,
+    *,
+    wait_ms: int,
+    immediate: bool = False,
+    query_only: bool = False,
+    poolclass: type[Pool] | None = None,
+) -> Engine:
+    engine = create_engine(
+        url, poolclass=poolclass, hide_parameters=True, connect_args={"timeout": wait_ms / 1000}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: DBAPIConnection, _record: object) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            raise TypeError("the engine's driver isn't sqlite3")
+        # None: the driver begins nothing by itself.
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA mmap_size=0")
+        connection.execute("PRAGMA foreign_keys=ON")
+        if query_only:
+            connection.execute("PRAGMA query_only=ON")
+
+    if not query_only:
+        how = "BEGIN IMMEDIATE" if immediate else "BEGIN"
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(how)
+
+    return engine
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError("the connection's driver isn't sqlite3")
+    return driver
+
+
+def _switch_to_wal(driver: sqlite3.Connection) -> None:
+    """Switch; while others of many that open a new file hold it, SQLite says so at once instead of waiting."""
+    until = time.monotonic() + _WAIT_MS / 1000
+    while True:
+        try:
+            mode = driver.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != ("wal",):
+            raise UnsupportedDatabase(
+                f"SQLite can't keep a write-ahead log here (journal_mode is {mode[0]}): use a local disk."
+            )
+        return
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new files' names durable."""
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:  # pragma: no cover - Windows has no handles on directories
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _warn_of_version() -> None:
+    version = sqlite3.sqlite_version
+    if _WAL_RESET[0] <= sqlite3.sqlite_version_info <= _WAL_RESET[1] and version not in _warned:
+        _warned.add(version)
+        _log.warning(
+            "SQLite %s has a rare race in which a write-ahead log is corrupted (fixed in 3.51.3). amends writes through"
+            " one connection per process, which makes it rarer; use a newer SQLite where you can.",
+            version,
+        )

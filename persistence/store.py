@@ -1,0 +1,243 @@
+"""Every statement of a batch, each for all of its runs at once: their number doesn't depend on that of the runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    LargeBinary,
+    Text,
+    Update,
+    bindparam,
+    case,
+    delete,
+    false,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from amends.persistence.backend import Backend, Columns, listing
+from amends.persistence.batch import Known, Rows, RunState, asked, decide
+from amends.persistence.clock import Clock
+from amends.persistence.lease import Lease
+from amends.persistence.records import Cause, Receipt, Status, Write
+from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS, INBOX_COLUMNS
+
+
+class Store:
+    """The statements that write; each method is one statement, `write` is one batch."""
+
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._prepare_queries()
+        self._prepare_rows()
+        self._prepare_changes()
+
+    def write(
+        self,
+        connection: Connection,
+        writes: Sequence[Write],
+        lease: Lease | None,
+        *,
+        sender: str = "",
+        wait: bool = False,
+    ) -> list[Receipt | None]:
+        """Write what can be written of `writes` and tell of each what became of it; None: try it later.
+
+        `lease` is None where there is none, or it is lost: what is owned is refused then. With `wait` nothing
+        is put off: the runs that others have locked are waited for.
+        """
+        epoch = None if lease is None else lease.epoch
+        ask = asked(writes, None if lease is None else lease.worker, epoch)
+        known = Known()
+        if ask.starts:
+            known.won = self._backend.insert_runs(connection, list(ask.starts.values()))
+        if ask.runs:
+            known.runs = self.lock_runs(connection, ask.runs, wait=wait)
+            missing = ask.runs.difference(known.runs)
+            if missing and not wait:
+                known.locked = self.existing_runs(connection, missing)
+        if ask.keys:
+            known.keys = self.existing_keys(connection, ask.keys)
+        receipts, rows = decide(writes, known, epoch=epoch, now=self._clock.now())
+        self._write_rows(connection, rows)
+        if rows.news:
+            self._backend.announce(connection, sender)
+        return receipts
+
+    def fence(self, connection: Connection, lease: Lease) -> bool:
+        """Renew the lease and note the batch's number; False if the lease is lost."""
+        before = time.monotonic()
+        row = connection.execute(
+            self._fence,
+            {
+                "worker": lease.worker,
+                "old_epoch": lease.epoch,
+                "new_batch": lease.batch,
+                "until": self._clock.now() + lease.lease_ms,
+            },
+        ).first()
+        if row is not None and row[0] is not None:
+            self._clock.observe(int(row[0]), before, time.monotonic())
+        return row is not None
+
+    def lock_runs(
+        self, connection: Connection, ids: Collection[str], *, wait: bool = False
+    ) -> dict[str, RunState]:
+        """Lock the rows of runs and tell their states; unless `wait`, without those that others have locked."""
+        query = self._wait_for_runs if wait else self._lock_runs
+        found = connection.execute(query, {"ids": listing(("id",), ((run_id,) for run_id in sorted(ids)))})
+        return {
+            run_id: RunState(Status(status), None if cause is None else Cause(cause), mail)
+            for run_id, status, cause, mail in found
+        }
+
+    def existing_runs(self, connection: Connection, ids: Collection[str]) -> set[str]:
+        """Tell which of the runs exist."""
+        found = connection.execute(
+            self._existing_runs, {"ids": listing(("id",), ((run_id,) for run_id in ids))}
+        )
+        return set(found.scalars())
+
+    def existing_keys(
+        self, connection: Connection, keys: Collection[tuple[str, str]]
+    ) -> set[tuple[str, str]]:
+        """Tell which of the (run, key) pairs are in an inbox."""
+        found = connection.execute(self._existing_keys, {"keys": listing(("run_id", "key"), keys)})
+        return {(run_id, key) for run_id, key in found}
+
+    def _write_rows(self, connection: Connection, rows: Rows) -> None:
+        for many, cells in (
+            (self._unstart, rows.unstarted),
+            (self._add_entries, rows.entries),
+            (self._add_inbox, rows.inbox),
+            (self._mark_taken, rows.taken),
+            (self._change_runs, list(rows.changes.values())),
+            (self._progress, rows.progressed),
+            (self._wake, list(rows.woken.values())),
+            (self._count_mail, list(rows.mails.values())),
+            (self._add_audit, rows.audit),
+        ):
+            if cells:
+                many(connection, cells)
+
+    def _prepare_queries(self) -> None:
+        runs, inbox, workers = (
+            self._backend.tables.runs,
+            self._backend.tables.inbox,
+            self._backend.tables.workers,
+        )
+        server_time = self._backend.server_time()
+        self._fence = (
+            update(workers)
+            .where(workers.c.id == bindparam("worker"), workers.c.epoch == bindparam("old_epoch"))
+            .values(batch=bindparam("new_batch"), lease_until=bindparam("until"))
+            .returning(null() if server_time is None else server_time)
+        )
+        ids = self._backend.listed("ids", {"id": Text})
+        states = select(runs.c.id, runs.c.status, runs.c.cause, runs.c.mail).where(
+            runs.c.id.in_(select(ids.c.id))
+        )
+        self._lock_runs = states.with_for_update(skip_locked=True)
+        self._wait_for_runs = states.order_by(runs.c.id).with_for_update()
+        self._existing_runs = select(runs.c.id).where(runs.c.id.in_(select(ids.c.id)))
+        keys = self._backend.listed("keys", {"run_id": Text, "key": Text})
+        self._existing_keys = select(inbox.c.run_id, inbox.c.key).join_from(
+            keys, inbox, (inbox.c.run_id == keys.c.run_id) & (inbox.c.key == keys.c.key)
+        )
+
+    def _prepare_rows(self) -> None:
+        backend, tables = self._backend, self._backend.tables
+        self._add_entries = backend.insert(tables.journal, ENTRY_COLUMNS)
+        self._add_inbox = backend.insert(tables.inbox, INBOX_COLUMNS)
+        self._add_audit = backend.insert(tables.audit, AUDIT_COLUMNS)
+        inbox = tables.inbox
+        self._mark_taken = backend.many(
+            {"run_id": Text, "number": BigInteger},
+            lambda cells: (
+                update(inbox)
+                .where(
+                    inbox.c.run_id == cells["run_id"],
+                    inbox.c.number == cells["number"],
+                    inbox.c.taken == false(),
+                )
+                .values(taken=true())
+            ),
+        )
+
+    def _prepare_changes(self) -> None:
+        backend, runs = self._backend, self._backend.tables.runs
+
+        def changed(cells: Columns) -> Update:
+            whole = {name: cells[name] for name in _WHOLE}
+            return (
+                update(runs)
+                .where(runs.c.id == cells["id"])
+                .values(
+                    whole
+                    | {
+                        "owner": case((cells["keeps_owner"], runs.c.owner), else_=null()),
+                        "lost": case((cells["keeps_lost"], runs.c.lost), else_=_ZERO),
+                    }
+                )
+            )
+
+        self._change_runs = backend.many(_CHANGE_COLUMNS, changed)
+        self._progress = backend.many(
+            {"id": Text},
+            lambda cells: (
+                update(runs).where(runs.c.id == cells["id"], runs.c.lost > _ZERO).values(lost=_ZERO)
+            ),
+        )
+        self._wake = backend.many(
+            {"id": Text, "status": Text, "now": BigInteger},
+            lambda cells: (
+                update(runs)
+                .where(runs.c.id == cells["id"])
+                .values(status=cells["status"], due_at=cells["now"], ended_at=null(), needs=null())
+            ),
+        )
+        self._count_mail = backend.many(
+            {"id": Text, "mail": BigInteger, "now": BigInteger},
+            lambda cells: (
+                update(runs)
+                .where(runs.c.id == cells["id"])
+                .values(
+                    mail=cells["mail"],
+                    due_at=case(
+                        (
+                            runs.c.owner.is_(None)
+                            & or_(runs.c.due_at.is_(None), runs.c.due_at > cells["now"]),
+                            cells["now"],
+                        ),
+                        else_=runs.c.due_at,
+                    ),
+                )
+            ),
+        )
+        self._unstart = backend.many({"id": Text}, lambda cells: delete(runs).where(runs.c.id == cells["id"]))
+
+
+_ZERO = literal_column("0", BigInteger)
+_WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs")
+_CHANGE_COLUMNS = {
+    "id": Text,
+    "status": Text,
+    "cause": Text,
+    "result": LargeBinary,
+    "error": LargeBinary,
+    "ended_at": BigInteger,
+    "due_at": BigInteger,
+    "needs": Text,
+    "keeps_owner": Boolean,
+    "keeps_lost": Boolean,
+}

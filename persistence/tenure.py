@@ -1,0 +1,110 @@
+"""A worker's hold on its row: the epoch it writes under, the numbers of its batches, how fresh its lease is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from amends.persistence.backend import Backend
+from amends.persistence.clock import Clock
+from amends.persistence.lease import Lease
+from amends.persistence.leases import Leases, Registered
+from amends.persistence.patience import Patience
+from amends.persistence.records import Serves
+from amends.persistence.store import Store
+from amends.persistence.transactor import Refused, Transactor
+
+Result = TypeVar("Result")
+
+
+class Tenure:
+    """Register, fence each batch, read back which was the last, leave. A writer without a worker has none."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        leases: Leases,
+        store: Store,
+        *,
+        worker: str | None,
+        sender: str,
+        lease_ms: int,
+    ) -> None:
+        self.worker = worker
+        self.epoch: int | None = None
+        self.renewed = time.monotonic()
+        self._backend = backend
+        self._clock = clock
+        self._leases = leases
+        self._store = store
+        self._sender = sender
+        self._lease_ms = lease_ms
+        self._batch = 0
+        self._registered_at = 0
+
+    def enter(self, transactor: Transactor, patience: Patience, serves: Serves) -> None:
+        """Register the worker under a new epoch, and tell the others."""
+        worker = self.worker
+        if worker is None:
+            return
+
+        def work(connection: Connection, _opened: None) -> tuple[Registered, float]:
+            asked_at = time.monotonic()
+            registered = self._leases.register(connection, worker, serves, self._clock.now(), self._lease_ms)
+            self._backend.announce(connection, self._sender)
+            return registered, asked_at
+
+        registered, self.renewed = _durably(transactor, patience, work)
+        self.epoch = registered.epoch
+        self._batch, self._registered_at = registered.batch, registered.at
+
+    def fence(self, connection: Connection) -> Lease | None:
+        """Renew the lease in a batch's transaction; None if it is lost, or there is none."""
+        if self.worker is None or self.epoch is None:
+            return None
+        self._batch += 1
+        lease = Lease(self.worker, self.epoch, self._batch, self._lease_ms, time.monotonic())
+        return lease if self._store.fence(connection, lease) else None
+
+    def was_committed(self, connection: Connection, lease: Lease | None) -> bool:
+        """Read back the batch's number; without a lease everything is idempotent: write it again."""
+        if lease is None:
+            return False
+        return self._leases.batch_of(connection, lease.worker) == (lease.batch, self._registered_at)
+
+    def until_heartbeat(self) -> float:
+        """Return the seconds until the lease has to be renewed."""
+        if self.worker is None:
+            return 60.0
+        return max(self.renewed + self._lease_ms / 3000 - time.monotonic(), 0.0)
+
+    def leave(self, transactor: Transactor, patience: Patience) -> None:
+        """Give the lease back, and the runs that are still held."""
+        worker, epoch = self.worker, self.epoch
+        if worker is None or epoch is None:
+            return
+
+        def work(connection: Connection, _opened: None) -> None:
+            self._leases.leave(connection, worker, epoch, self._clock.now())
+            self._backend.announce(connection, self._sender)
+
+        _durably(transactor, patience, work)
+
+
+def _durably(
+    transactor: Transactor, patience: Patience, work: Callable[[Connection, None], Result]
+) -> Result:
+    """Do what may be done twice without harm, until it is done."""
+    while True:
+        try:
+            return transactor.run(_nothing, work, lambda _connection, _opened: False)
+        except Refused as refused:
+            patience.wait(refused.words)
+
+
+def _nothing(_connection: Connection) -> None:
+    return None

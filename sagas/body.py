@@ -1,0 +1,188 @@
+"""A saga's body on the deterministic loop: outcomes go in, commands come out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import sys
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from amends.sagas import context
+from amends.sagas.context import CurrentRun
+from amends.sagas.errors import DefinitionError, NotInBody, PayloadTooLarge
+from amends.sagas.loop import BodyLoop
+from amends.sagas.outcome import Effect
+from amends.sagas.saga import Saga
+from amends.sagas.step import Step
+
+MAX_CALLBACKS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A step that the body asks for, numbered in the order of asking."""
+
+    ref: int
+    step: Step[..., Any]
+    arguments: bytes
+
+
+class Body:
+    """The running body of one run.
+
+    It knows nothing of the journal: `start`, `deliver`, `reject` and `fire` let it go on until it blocks;
+    `issued` and `given_up` then hold what it asked for and which calls it no longer waits for.
+    """
+
+    def __init__(
+        self, saga: Saga[..., Any], run: CurrentRun, *, created_at: int, limit: int,
+        max_callbacks: int = MAX_CALLBACKS,
+    ) -> None:
+        self.saga = saga
+        self.run = run
+        self.random = random.Random(_seed(run.id, created_at))  # noqa: S311 - it must replay; not for secrets
+        self.replaying = True
+        self.issued: list[Command] = []
+        self.given_up: list[int] = []
+        self.loop = BodyLoop(refuse=_refusal, max_callbacks=max_callbacks)
+        self.loop.now_ms = created_at
+        self.main: asyncio.Task[Any] | None = None
+        self._limit = limit
+        self._count = 0
+        self._rest_cancelled = False
+        self._futures: dict[int, tuple[asyncio.Future[Any], Step[..., Any]]] = {}
+        self._context = Context()
+        self._context.run(context.BODY.set, self)
+
+    def now_ms(self) -> int:
+        """Give the run's time in milliseconds since the epoch."""
+        return self.loop.now_ms
+
+    def start(self, arguments: dict[str, Any]) -> None:
+        """Run the body until it blocks for the first time."""
+        coroutine = self.saga.arguments.call(self.saga.fn, arguments)
+        self.main = self.loop.create_task(coroutine, name=self.saga.name, context=self._context)
+        self._run()
+
+    async def step(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Issue a step and wait for its result; what a step's call in the body runs."""
+        if self.loop.shutting:
+            return await self.loop.create_future()
+        _check_runnable(step)
+        arguments = step.arguments.encode(args, kwargs)
+        if len(arguments) > self._limit:
+            raise too_large(f"step {step.name!r}: its arguments", len(arguments), self._limit)
+        self._count += 1
+        ref = self._count
+        future = self.loop.create_future()
+        self._futures[ref] = future, step
+        self.issued.append(Command(ref, step, arguments))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.given_up.append(ref)
+            raise
+        finally:
+            self._futures.pop(ref, None)
+
+    def deliver(self, ref: int, result: bytes, at: int) -> None:
+        """Give a step's result to the body. Raises `ValueError` when it doesn't fit the step's annotation."""
+        self.loop.now_ms = at
+        if ref in self._futures:
+            future, step = self._futures[ref]
+            if not future.done():
+                future.set_result(step.result.decode(result))
+        self._run()
+
+    def reject(self, ref: int, error: BaseException, at: int) -> None:
+        """Raise a step's error where the body waits for it."""
+        self.loop.now_ms = at
+        if ref in self._futures:
+            future, _ = self._futures[ref]
+            if not future.done():
+                future.set_exception(error)
+        self._run()
+
+    def fire(self, number: int, at: int) -> None:
+        """Let a timer fire. Raises `KeyError` when the body has no such timer."""
+        self.loop.now_ms = at
+        self.loop.fire(number)
+        self._run()
+
+    def take_issued(self) -> list[Command]:
+        """Take what the body has asked for since the last time; a call given up at once was never made."""
+        issued, self.issued = self.issued, []
+        if not self.given_up:
+            return issued
+        calls = {command.ref for command in issued}
+        gone = calls.intersection(self.given_up)
+        self.given_up = [ref for ref in self.given_up if ref not in gone]
+        return [command for command in issued if command.ref not in gone]
+
+    def _run(self) -> None:
+        """Let the body go on; where it has returned, cancel once what it left running, as asyncio does."""
+        self.loop.turn()
+        if self.main is not None and self.main.done() and not self._rest_cancelled and self.error() is None:
+            self._rest_cancelled = True
+            for task in self.loop.unfinished():
+                task.cancel()
+            self.loop.turn()
+
+    @property
+    def returned(self) -> bool:
+        """Tell whether the body has come to its end, by returning or by an error."""
+        return self.main is not None and self.main.done()
+
+    def error(self) -> BaseException | None:
+        """Give the error that the finished body let out, if it did."""
+        if self.main is None or not self.main.done():
+            return None
+        if self.main.cancelled():
+            return asyncio.CancelledError("the body cancelled itself")
+        return self.main.exception()
+
+    def shut(self) -> None:
+        """Drop the body: its `finally` blocks run and come to nothing."""
+        self.loop.shut()
+
+
+def too_large(what: str, size: int, limit: int) -> PayloadTooLarge:
+    """Make the error for a payload over the limit."""
+    return PayloadTooLarge(
+        f"{what} take {size:,} bytes of JSON; the limit is {limit:,}. Store the data and pass a reference to it, "
+        "or raise the limit: Coordinator(max_payload=...)",
+        size, limit,
+    )
+
+
+def _check_runnable(step: Step[..., Any]) -> None:
+    if step.effect is Effect.COMPENSATABLE and step.current_compensation is None:
+        raise DefinitionError(
+            f"step {step.name!r} is declared compensatable and has no compensation; add one with "
+            f"@{step.fn.__name__}.compensation, or declare what it is"
+        )
+
+
+def _seed(run_id: str, created_at: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{run_id}\0{created_at}".encode(), digest_size=16).digest(), "big")
+
+
+def _refusal(what: str) -> BaseException:
+    frame = sys._getframe(1)  # noqa: SLF001 - to name the line, the frames are walked
+    while frame.f_back is not None and _is_machinery(frame.f_code.co_filename):
+        frame = frame.f_back
+    return NotInBody(
+        f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name}): {what} in a saga's body. A body is "
+        "replayed, so everything that touches the world belongs in a step: put it in a step"
+    )
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith((_STDLIB, _HERE, "<")) or "site-packages" in filename
+
+
+_STDLIB = asyncio.__file__.rpartition("asyncio")[0]
+_HERE = __file__.rpartition("body.py")[0]

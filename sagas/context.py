@@ -1,0 +1,126 @@
+"""What a saga's body and a step can ask of the run that they belong to."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import random as random_module
+import uuid
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from amends.sagas.errors import OutsideRun
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentRun:
+    """The run that the code belongs to: its id, its saga's name and version."""
+
+    id: str
+    saga: str
+    version: str
+
+
+class RunningBody(Protocol):
+    """What a body offers to the functions below; `sagas/body.py` is it."""
+
+    run: CurrentRun
+    replaying: bool
+    random: random_module.Random
+
+    def now_ms(self) -> int:
+        """Give the run's time in milliseconds since the epoch."""
+
+    def step(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        """Issue a step and wait for its result."""
+
+
+BODY: ContextVar[RunningBody | None] = ContextVar("amends.body", default=None)
+
+
+@dataclass(slots=True)
+class CurrentStep:
+    """The attempt that the code belongs to.
+
+    `idempotency_key` is the same for every attempt of the step, also after a crash, and another one for the
+    compensation. `deadline` is when the attempt times out. `resources` is the object given to
+    `Coordinator(resources=...)`.
+    """
+
+    run_id: str
+    name: str
+    attempt: int
+    idempotency_key: str
+    deadline: dt.datetime
+    resources: Any = field(default=None, repr=False)
+
+
+STEP: ContextVar[CurrentStep | None] = ContextVar("amends.step", default=None)
+
+
+def current_step() -> CurrentStep:
+    """Give the attempt that is running. Raises `OutsideRun` when called outside a step of a run."""
+    found = STEP.get()
+    if found is None:
+        raise OutsideRun("current_step() was called outside a step of a run; in a unit test, set nothing: pass "
+                         "what the step needs as an argument, or run it in a saga")
+    return found
+
+
+def current_run() -> CurrentRun:
+    """Give the run that the body belongs to. Raises `OutsideRun` outside a saga's body."""
+    return _body("current_run()").run
+
+
+def replaying() -> bool:
+    """Tell whether the body is only being replayed: what it does now was done before."""
+    body = BODY.get()
+    return body is not None and body.replaying
+
+
+def now() -> dt.datetime:
+    """Give the run's time, aware, UTC: the same on every replay. Outside a run, the real time."""
+    body = BODY.get()
+    if body is None:
+        return dt.datetime.now(dt.UTC)
+    return dt.datetime.fromtimestamp(body.now_ms() / 1000, dt.UTC)
+
+
+def random() -> random_module.Random:
+    """Give the run's random numbers: the same on every replay. Outside a run, fresh ones."""
+    body = BODY.get()
+    return random_module.Random() if body is None else body.random  # noqa: S311 - not for secrets
+
+
+def uuid4() -> uuid.UUID:
+    """Give a random UUID: the same on every replay. Outside a run, a fresh one."""
+    body = BODY.get()
+    return uuid.uuid4() if body is None else uuid.UUID(int=body.random.getrandbits(128), version=4)
+
+
+def sleep(duration: dt.timedelta | float) -> Coroutine[Any, Any, None]:
+    """Sleep durably: no thread, no task and no memory is held. A number is in seconds.
+
+    Outside a run it is `asyncio.sleep`.
+    """
+    seconds = duration.total_seconds() if isinstance(duration, dt.timedelta) else float(duration)
+    return asyncio.sleep(seconds)
+
+
+def sleep_until(when: dt.datetime) -> Coroutine[Any, Any, None]:
+    """Sleep durably until a moment, an aware `datetime`. Raises `ValueError` for a naive one."""
+    if when.tzinfo is None:
+        raise ValueError(f"sleep_until({when!r}) needs an aware datetime: whose {when:%H:%M} is it?")
+    return sleep(max(dt.timedelta(0), when - now()))
+
+
+def _body(what: str) -> RunningBody:
+    body = BODY.get()
+    if body is None:
+        raise OutsideRun(f"{what} was called outside a saga's body")
+    return body
+
+
+Clock = Callable[[], int]

@@ -1,0 +1,314 @@
+"""The coordinator: owns a database, drives runs and executes steps in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import functools
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, TypeVarTuple, Unpack
+
+from sqlalchemy import Engine
+
+from amends.persistence.codec import Codec
+from amends.persistence.database import Database
+from amends.persistence.records import InboxRow, NewRun, Receipt, RunRow, Write, Written
+from amends.persistence.records import Status as Stored
+from amends.sagas.body import too_large
+from amends.sagas.errors import (
+    AmendsError,
+    CoordinatorClosed,
+    DefinitionError,
+    InputInvalid,
+    RunEnded,
+    RunNotFound,
+    StartConflict,
+)
+from amends.sagas.executor import Settings
+from amends.sagas.handle import Run, RunInfo
+from amends.sagas.journal import Entry, Kind, from_row
+from amends.sagas.parts import Parts, Plan, assemble, dismantle
+from amends.sagas.registry import SAGAS
+from amends.sagas.run import Limits
+from amends.sagas.saga import Saga
+from amends.sagas.states import ENDS, Status, seen
+
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+LONGEST_ID = 200
+
+
+class Coordinator:
+    """Owns a database, drives runs and executes their steps in this process.
+
+    Use it as an async context manager; leaving it never cancels a run: steps in flight get `grace` to end,
+    the rest goes on at the next start, here or elsewhere.
+
+    >>> async with Coordinator("sqlite:///orders.db") as coordinator:
+    ...     run = await coordinator.start(fulfil_order, order, id="order-7")
+    ...     receipt = await run.result()
+
+    `work=False` claims nothing and executes nothing (web processes, command line). `resources` is what steps
+    get as `current_step().resources`. `sagas` limits what this worker serves; left out, it serves every saga
+    that is defined. `max_running` bounds the runs in memory, `max_steps` the attempts under way, `threads`
+    the threads for sync steps, `max_payload` the bytes of JSON in one payload. `lease` is how long a
+    silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
+    `poison_after` is how often a run may be lost with its worker before it is parked. `clock` replaces the
+    database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options, each keyword-only with a default that is right for most
+        self,
+        url: str,
+        *,
+        work: bool = True,
+        resources: Any = None,
+        sagas: Iterable[Saga[..., Any]] | None = None,
+        max_running: int = 10_000,
+        max_steps: int = 1_000,
+        threads: int = 32,
+        max_payload: int = 1 << 20,
+        lease: dt.timedelta = dt.timedelta(seconds=10),
+        grace: dt.timedelta = dt.timedelta(seconds=10),
+        poison_after: int = 5,
+        schema: str = "amends",
+        migrate: bool = True,
+        codec: Codec | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        lease_ms = round(lease / dt.timedelta(milliseconds=1))
+        self._plan = Plan(
+            functools.partial(
+                Database.open, url, schema=schema, migrate=migrate, codec=codec, clock=clock, lease_ms=lease_ms
+            ),
+            work, None if sagas is None else [*sagas], Settings(resources, max_steps, threads, max_payload),
+            Limits(max_payload, poison_after), max_running, lease_ms, grace.total_seconds(),
+        )
+        self._parts: Parts | None = None
+        self._starting: dict[str, asyncio.Future[Receipt]] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the database, upgrade it where needed, and begin to work.
+
+        Raises `UnsupportedDatabase`, `DatabaseUnavailable`, `DatabaseReadOnly`, `DatabaseNewer`,
+        `DatabaseNotReady`.
+        """
+        if self._parts is not None:
+            raise CoordinatorClosed("this coordinator is open already; make another one")
+        self._parts = await assemble(self._plan)
+        self._parts.scheduler.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let attempts under way end, release every run, give the lease back and close the database."""
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await asyncio.shield(asyncio.get_running_loop().create_task(dismantle(parts, self._plan.grace)))
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine of the coordinator's database."""
+        return self._open_parts().database.engine
+
+    async def start(
+        self, saga: Callable[[Unpack[Ts]], Awaitable[R]], *args: Unpack[Ts], id: str | None = None  # noqa: A002 - the run's id
+    ) -> Run[R]:
+        """Start a run, durably; the same id, saga and input again give the same run.
+
+        `id` is the run's id, unique in the database; left out, it is a fresh UUID.
+        Raises `InputInvalid` when the arguments don't fit, `PayloadTooLarge`, and `StartConflict` when the id
+        belongs to a run of another saga or with other input.
+        """
+        parts = self._open_parts()
+        defined = _defined(saga)
+        run_id = _checked_id(id)
+        data = defined.arguments.encode(args, {})
+        defined.arguments.decode(data)
+        if len(data) > self._plan.limits.max_payload:
+            raise too_large(f"saga {defined.name!r}: its input", len(data), self._plan.limits.max_payload)
+        await self._start(parts, defined, run_id, data)
+        return Run(self, run_id, defined)
+
+    async def get(self, id: str) -> Run[Any]:  # noqa: A002 - the run's id
+        """Give a run by its id. Raises `RunNotFound`."""
+        row = await self.row_of(id)
+        return Run(self, id, SAGAS.get((row.saga, row.version)))
+
+    async def list(
+        self, *, status: Status | str | None = None, saga: str | None = None, since: dt.datetime | None = None,
+        limit: int = 100, after: str | None = None,
+    ) -> list[RunInfo]:
+        """List runs, newest first.
+
+        `status` is one of `Status`, `since` the earliest creation, `after` the last id of the page before.
+        """
+        parts = self._open_parts()
+        wanted = None if status is None else _status(status)
+        rows = await parts.scheduler.read(functools.partial(
+            parts.database.runs, status=_stored(wanted), saga=saga,
+            since=None if since is None else round(since.timestamp() * 1000), limit=limit, after=after,
+        ))
+        now = parts.database.now()
+        return [info for row in rows if (info := _info(row, now)).status == wanted or wanted is None]
+
+    async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
+        """Ask a run to stop and undo what it has done; see `Run.cancel`."""
+        parts = self._open_parts()
+        now = parts.database.now()
+        row = InboxRow(run_id, "cancel", Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
+        receipt = await self._written(parts, Write(run_id, inbox=row, wake_parked=True))
+        if receipt.written is Written.UNKNOWN_RUN:
+            raise _not_found(run_id)
+        if receipt.written is Written.ENDED:
+            ended = await self.row_of(run_id)
+            raise RunEnded(f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more")
+        if parts.driver.holds(run_id):
+            parts.scheduler.look_for_mail()
+
+    async def run_until_idle(self) -> dt.datetime | None:
+        """Drive everything that is due now; give the moment at which the next run is due, if there is one."""
+        due = await self._open_parts().scheduler.until_idle()
+        return None if due is None else dt.datetime.fromtimestamp(due / 1000, dt.UTC)
+
+    async def row_of(self, run_id: str) -> RunRow:
+        """Give a run's row. Raises `RunNotFound`."""
+        parts = self._open_parts()
+        row = await parts.scheduler.read(parts.database.run, run_id)
+        if row is None:
+            raise _not_found(run_id)
+        return row
+
+    async def status_of(self, run_id: str) -> Status:
+        """Give a run's status. Raises `RunNotFound`."""
+        return seen(await self.row_of(run_id), self._open_parts().database.now())
+
+    async def journal_of(self, run_id: str) -> list[Entry]:
+        """Give a run's journal so far."""
+        parts = self._open_parts()
+        return [from_row(row) for row in await parts.scheduler.read(parts.database.journal, run_id)]
+
+    async def wait_settled(self, run_id: str) -> RunRow:
+        """Wait until a run has ended or is parked; give its row. Raises `RunNotFound`."""
+        parts = self._open_parts()
+        while True:
+            waiting = asyncio.ensure_future(parts.waits.settled(run_id))
+            await asyncio.sleep(0)
+            try:
+                if not parts.driver.holds(run_id):
+                    row = await self.row_of(run_id)
+                    if row.status in ENDS or row.status is Stored.PARKED:
+                        return row
+                await waiting
+            finally:
+                waiting.cancel()
+
+    def _open_parts(self) -> Parts:
+        if self._parts is None:
+            raise CoordinatorClosed("the coordinator isn't open: use it inside `async with Coordinator(url) as ...:`")
+        return self._parts
+
+    async def _start(self, parts: Parts, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
+        """Write the run, together with its first turn where it can be made here."""
+        while (starting := self._starting.get(run_id)) is not None:
+            await asyncio.wait((starting,))
+        now = parts.database.now()
+        deadline = None if saga.deadline is None else now + round(saga.deadline / dt.timedelta(milliseconds=1))
+        new = NewRun(run_id, saga.name, saga.version, data, now, deadline, saga.queue)
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+
+        def done(receipt: Receipt) -> None:
+            self._starting.pop(run_id, None)
+            if not future.done():
+                future.set_result(receipt)
+
+        if parts.driver.holds(run_id):
+            await self._compare(saga, run_id, data)
+            return
+        self._starting[run_id] = future
+        if self._runs_here(parts, saga):
+            parts.driver.begin(new, done)
+        else:
+            parts.writer.submit(Write(run_id, start=new), done)
+        receipt = await asyncio.shield(future)
+        if receipt.written is Written.TAKEN:
+            await self._compare(saga, run_id, data)
+        elif receipt.written is Written.FENCED:
+            await self._start(parts, saga, run_id, data)
+        elif receipt.written is not Written.DONE:
+            raise AmendsError(f"run {run_id!r} could not be started: {receipt.reason or receipt.written}")
+        elif parts.worker is not None:
+            parts.scheduler.claim_if_unheld(run_id)
+
+    def _runs_here(self, parts: Parts, saga: Saga[..., Any]) -> bool:
+        served = self._plan.sagas is None or saga in self._plan.sagas
+        return parts.worker is not None and served and parts.driver.holding < self._plan.max_running
+
+    async def _compare(self, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
+        """Check that the run that has the id is the same one (S17). Raises `StartConflict`."""
+        row = await self.row_of(run_id)
+        if row.saga != saga.name:
+            raise StartConflict(f"the id {run_id!r} belongs to a run of saga {row.saga!r}; give this run another id")
+        try:
+            same = row.input == data or saga.arguments.json.canonical(row.input) == data
+        except ValueError:
+            same = False
+        if not same:
+            raise StartConflict(
+                f"the id {run_id!r} belongs to a run of saga {saga.name!r} with other input; the same id gives the "
+                "same run, so give a run with other input another id"
+            )
+
+    async def _written(self, parts: Parts, write: Write) -> Receipt:
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
+        return await asyncio.shield(future)
+
+
+def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
+    if not isinstance(saga, Saga):
+        raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
+    return saga
+
+
+def _checked_id(run_id: str | None) -> str:
+    if run_id is None:
+        return str(uuid.uuid4())
+    if not isinstance(run_id, str) or not 0 < len(run_id) <= LONGEST_ID or not run_id.isprintable():
+        raise InputInvalid(f"a run's id is a printable text of 1 to {LONGEST_ID} characters, not {run_id!r}")
+    return run_id
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(f"there is no run {run_id!r} in this database")
+
+
+def _status(status: Status | str) -> Status:
+    try:
+        return Status(status)
+    except ValueError:
+        raise InputInvalid(f"there is no status {status!r}; there are: {', '.join(Status)}") from None
+
+
+def _stored(status: Status | None) -> Stored | None:
+    if status is None:
+        return None
+    return Stored.OPEN if status in (Status.READY, Status.RUNNING, Status.WAITING) else Stored(status.value)
+
+
+def _info(row: RunRow, now: int) -> RunInfo:
+    return RunInfo(
+        row.id, row.saga, row.version, seen(row, now), None if row.cause is None else row.cause.value,
+        _moment(row.created_at), None if row.ended_at is None else _moment(row.ended_at),
+        None if row.due_at is None else _moment(row.due_at),
+        None if row.deadline_at is None else _moment(row.deadline_at), row.owner,
+    )
+
+
+def _moment(milliseconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)

@@ -1,0 +1,340 @@
+"""Driving the runs that this process holds: turns go to the writer, attempts to the executor."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from amends.persistence.records import (
+    EntryRow,
+    InboxRow,
+    Loaded,
+    NewRun,
+    Receipt,
+    RunChange,
+    RunRow,
+    Write,
+    Written,
+)
+from amends.persistence.records import Status as Stored
+from amends.sagas.alarm import Alarm
+from amends.sagas.executor import Executor
+from amends.sagas.journal import Kind, from_row
+from amends.sagas.news import Attempted, News, Turn
+from amends.sagas.registry import SAGAS
+from amends.sagas.reloading import reload
+from amends.sagas.run import LiveRun, Limits
+
+HOLD_READS_MS = 50
+"""So long outcomes of reads may wait in memory for the next write."""
+
+Key = tuple[str, int, bool]
+"""An attempt under way: run, number, whether it is the compensation."""
+
+log = logging.getLogger("amends")
+
+
+class Submits(Protocol):
+    """Where turns are written; `persistence/writer.py` is it."""
+
+    @property
+    def epoch(self) -> int:
+        """The lease under which this worker writes."""
+
+    def submit(self, write: Write, done: Callable[[Receipt], None]) -> None:
+        """Write all or nothing, and tell what became of it."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A run in this process: its epoch, the news that waits for its next turn, what is being written."""
+
+    run: LiveRun
+    epoch: int
+    news: list[News] = field(default_factory=list)
+    writing: bool = False
+    queued: bool = False
+    written: int = 0
+    mail: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom a driver tells: a run ended or parked (its row as changed), a run was released until a moment,
+    a run has to be loaded again."""
+
+    settled: Callable[[str, RunChange], None]
+    released: Callable[[int | None], None]
+    reload: Callable[[str, int], None]
+
+
+class Driver:
+    """Holds the runs of this process and makes their turns, at most one of a run in the writer at once.
+
+    Everything here happens in callbacks of one event loop.
+    """
+
+    def __init__(
+        self, writer: Submits, *, now: Callable[[], int], limits: Limits, worker: str, hooks: Hooks
+    ) -> None:
+        self._writer = writer
+        self._now = now
+        self._limits = limits
+        self._worker = worker
+        self._hooks = hooks
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop, now, self._due)
+        self._held: dict[str, Held] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.executor: Executor | None = None
+        self.elsewhere: frozenset[str] = frozenset()
+        self.closing = False
+        self._cut_short: frozenset[Key] | None = None
+
+    @property
+    def holding(self) -> int:
+        """How many runs are held in memory."""
+        return len(self._held)
+
+    def holds(self, run_id: str) -> bool:
+        """Tell whether the run is held here."""
+        return run_id in self._held
+
+    async def wait_idle(self) -> None:
+        """Wait until no run is held."""
+        await self._idle.wait()
+
+    def begin(self, new: NewRun, done: Callable[[Receipt], None]) -> None:
+        """Start a run here: its row and its first turn are written together."""
+        row = RunRow(
+            new.id, new.saga, new.version, new.queue, Stored.OPEN, None, new.input, None, None, None, None,
+            new.deadline_at, new.created_at, None, 0, 0, None,
+        )
+        held = self._hold(row)
+        try:
+            turn = reload(held.run, [], [], self._now())
+            self._write(held, turn, start=new, done=done)
+        except BaseException:
+            self._drop(held)
+            raise
+
+    def adopt(self, loaded: Loaded, epoch: int) -> None:
+        """Take over a claimed run: replay its journal and make its next turn."""
+        if loaded.run.id in self._held or self.closing:
+            return
+        held = self._hold(loaded.run, epoch)
+        held.mail = loaded.run.mail
+        held.written = loaded.entries[-1].seq if loaded.entries else 0
+        try:
+            if loaded.unreadable:
+                raise ValueError(loaded.unreadable)
+            entries = [from_row(entry) for entry in loaded.entries]
+            turn = reload(held.run, entries, loaded.inbox, self._now())
+        except Exception as problem:  # a broken record harms its own run only
+            self._give_in(held, problem)
+            return
+        self._carry(held, turn)
+
+    def attempted(self, run_id: str, item: Attempted) -> None:
+        """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox."""
+        held = self._held.get(run_id)
+        if held is None:
+            self._send_late(run_id, item)
+            return
+        held.news.append(item)
+        self._queue(held)
+
+    def mail(self, row: InboxRow) -> None:
+        """Take an inbox row for a run that is held here."""
+        held = self._held.get(row.run_id)
+        if held is None or row.number <= held.mail:
+            return
+        held.mail = row.number
+        held.news.append(row)
+        self._queue(held)
+
+    def fenced(self) -> None:
+        """Drop everything: the lease is lost, and the runs belong to others."""
+        if self.executor is not None:
+            self.executor.revoke()
+        for held in list(self._held.values()):
+            self._drop(held)
+
+    def close(self) -> None:
+        """Take no further runs and start no further attempts; outcomes that still come are recorded."""
+        self.closing = True
+
+    def cut_all(self, cut_short: Collection[Key]) -> None:
+        """Release every run: the worker goes away. Attempts in `cut_short` may have landed or not."""
+        self._cut_short = frozenset(cut_short)
+        for held in list(self._held.values()):
+            if not held.writing:
+                self._cut(held, self._cut_short)
+
+    def _cut(self, held: Held, cut_short: frozenset[Key]) -> None:
+        if held.news:
+            self._record_news(held)
+            return
+        run_id = held.run.row.id
+        self._write(held, held.run.cut(self._now(), {key[1:] for key in cut_short if key[0] == run_id}))
+
+    def _record_news(self, held: Held) -> None:
+        news, held.news = held.news, []
+        turn = held.run.turn(news, self._now(), advance=False)
+        turn.durable = True
+        self._write(held, turn)
+
+    def _hold(self, row: RunRow, epoch: int | None = None) -> Held:
+        run = LiveRun(SAGAS.get((row.saga, row.version)), row, self._limits, worker=self._worker)
+        run.elsewhere = self.elsewhere
+        held = Held(run, self._writer.epoch if epoch is None else epoch)
+        self._held[row.id] = held
+        self._idle.clear()
+        return held
+
+    def _drop(self, held: Held) -> None:
+        run_id = held.run.row.id
+        if self._held.get(run_id) is held:
+            del self._held[run_id]
+            self._alarm.set(run_id, None)
+            self._alarm.set(f"{run_id}\0reads", None)
+        held.run.close()
+        if not self._held:
+            self._idle.set()
+
+    def _due(self, key: str) -> None:
+        run_id, _, what = key.partition("\0")
+        held = self._held.get(run_id)
+        if held is None:
+            return
+        if what:
+            if held.run.held and not held.writing:
+                self._carry(held, held.run.flush(self._now()))
+        else:
+            self._queue(held)
+
+    def _queue(self, held: Held) -> None:
+        if not held.queued and not held.writing:
+            held.queued = True
+            self._loop.call_soon(self._turn, held)
+
+    def _turn(self, held: Held) -> None:
+        held.queued = False
+        if held.writing or self._held.get(held.run.row.id) is not held:
+            return
+        if self.closing:
+            self._record_news(held)
+            return
+        news, held.news = held.news, []
+        try:
+            turn = held.run.turn(news, self._now())
+        except Exception as problem:  # one run's trouble is not the others'
+            self._give_in(held, problem)
+            return
+        self._carry(held, turn)
+
+    def _carry(self, held: Held, turn: Turn) -> None:
+        if turn.durable:
+            self._write(held, turn)
+            return
+        self._start_attempts(turn)
+        self._alarm.set(held.run.row.id, turn.wake_at)
+        if held.run.held:
+            self._alarm.set(f"{held.run.row.id}\0reads", self._now() + HOLD_READS_MS)
+
+    def _write(
+        self, held: Held, turn: Turn, *, start: NewRun | None = None, done: Callable[[Receipt], None] | None = None
+    ) -> None:
+        run = held.run
+        change = turn.change
+        held.writing = True
+        write = Write(
+            run.row.id, epoch=held.epoch, start=start,
+            entries=tuple(entry.to_row(run.row.id) for entry in turn.entries), taken=tuple(turn.taken),
+            change=change, mail=run.mail if change is not None and change.release and start is None else None,
+            progressed=turn.progressed, audit=tuple(turn.audit),
+        )
+        self._writer.submit(write, functools.partial(self._written, held, turn, done))
+
+    def _written(
+        self, held: Held, turn: Turn, done: Callable[[Receipt], None] | None, receipt: Receipt
+    ) -> None:
+        held.writing = False
+        if done is not None:
+            done(receipt)
+        if self._held.get(held.run.row.id) is not held:
+            return
+        if receipt.written is Written.DONE:
+            self._committed(held, turn)
+        elif receipt.written is Written.BEATEN:
+            self._drop(held)
+            self._hooks.reload(held.run.row.id, held.epoch)
+        elif receipt.written is Written.REFUSED:
+            self._give_in(held, RuntimeError(f"the database refuses what the run writes: {receipt.reason}"))
+        else:
+            self._drop(held)
+
+    def _committed(self, held: Held, turn: Turn) -> None:
+        if turn.entries:
+            held.written = turn.entries[-1].seq
+        change = turn.change
+        if change is not None and change.release:
+            self._drop(held)
+            if turn.ended or turn.parked:
+                self._hooks.settled(held.run.row.id, change)
+            else:
+                self._hooks.released(change.due_at)
+            return
+        if self.closing:
+            self._after_commit_in_closing(held)
+            return
+        self._start_attempts(turn)
+        self._alarm.set(held.run.row.id, turn.wake_at)
+        if held.news:
+            self._queue(held)
+
+    def _after_commit_in_closing(self, held: Held) -> None:
+        if held.news:
+            self._record_news(held)
+        elif self._cut_short is not None:
+            self._cut(held, self._cut_short)
+
+    def _start_attempts(self, turn: Turn) -> None:
+        if self.executor is not None:
+            for attempt in turn.attempts:
+                self.executor.start(attempt)
+
+    def _give_in(self, held: Held, problem: Exception) -> None:
+        """Park a run whose turn can't be made or written: it needs a person, the others go on."""
+        run_id = held.run.row.id
+        log.error("run %s is parked: %s", run_id, problem, exc_info=problem)
+        held.run.close()
+        reason = f"{type(problem).__name__}: {problem}"
+        entry = EntryRow(run_id, held.written + 1, Kind.PARKED.value, self._now(), meta=json.dumps({"reason": reason}))
+        row = held.run.row
+        change = RunChange(Stored.PARKED, row.cause, row.result, row.error, release=True)
+        turn = Turn(change=change, parked=reason)
+        held.writing = True
+        write = Write(run_id, epoch=held.epoch, entries=(entry,), change=change)
+        self._writer.submit(write, functools.partial(self._gave_in, held, turn))
+
+    def _gave_in(self, held: Held, turn: Turn, receipt: Receipt) -> None:
+        self._drop(held)
+        if receipt.written is Written.DONE and turn.change is not None:
+            self._hooks.settled(held.run.row.id, turn.change)
+
+    def _send_late(self, run_id: str, item: Attempted) -> None:
+        meta = {
+            "ref": item.ref, "attempt": item.attempt, "undoing": item.undoing, "outcome": item.outcome.value,
+            "started": item.started_at, "ended": item.ended_at, "worker": self._worker,
+        }
+        key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{self._worker}"
+        row = InboxRow(run_id, key, Kind.LATE.value, self._now(), json.dumps(meta), item.result or item.error)
+        landed = item.outcome == "landed" and not item.undoing
+        self._writer.submit(Write(run_id, inbox=row, reopen=landed), lambda _receipt: None)

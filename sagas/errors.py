@@ -1,0 +1,188 @@
+"""Every error of amends, in one tree.
+
+::
+
+    AmendsError
+    ├── DefinitionError            a saga or step that can't be defined as written
+    ├── InputInvalid               arguments or input that don't fit their annotations
+    ├── PayloadTooLarge            a payload over the limit
+    ├── ResultInvalid              a result that can't be encoded
+    ├── StartConflict              the id belongs to a run with other input
+    ├── RunNotFound                no run has this id
+    ├── RunEnded                   the run has ended already
+    ├── UnknownSaga                no saga of this name is defined here
+    ├── RunFailed                  the run ended without a result
+    │   └── RunParked              the run waits for a person
+    ├── StepFailed                 a step's error whose own class can't be rebuilt
+    │   ├── StepTimeout            an attempt took longer than its time-out
+    │   └── WorkerLost             the worker died during the attempt
+    ├── NoEffect                   raised by a step: nothing happened in the world
+    ├── Fatal                      raised by a step: don't try again
+    ├── RetryAfter                 raised by a step: try again after so many seconds
+    ├── NonDeterminism             the body asks for something else than the journal says
+    ├── NotInBody                  real I/O was tried in a saga's body
+    ├── OutsideRun                 something that belongs in a run was called outside one
+    ├── CoordinatorClosed          the coordinator isn't open
+    └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
+                                   DatabaseReadOnly, DatabaseUnavailable
+"""
+
+from __future__ import annotations
+
+from amends.persistence.errors import (
+    AmendsError,
+    DatabaseNewer,
+    DatabaseNotReady,
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+    UnsupportedDatabase,
+)
+
+__all__ = [
+    "AmendsError",
+    "CoordinatorClosed",
+    "DatabaseNewer",
+    "DatabaseNotReady",
+    "DatabaseReadOnly",
+    "DatabaseUnavailable",
+    "DefinitionError",
+    "Fatal",
+    "InputInvalid",
+    "NoEffect",
+    "NonDeterminism",
+    "NotInBody",
+    "OutsideRun",
+    "PayloadTooLarge",
+    "ResultInvalid",
+    "RetryAfter",
+    "RunEnded",
+    "RunFailed",
+    "RunNotFound",
+    "RunParked",
+    "StartConflict",
+    "StepFailed",
+    "StepTimeout",
+    "UnknownSaga",
+    "UnsupportedDatabase",
+    "WorkerLost",
+]
+
+
+class DefinitionError(AmendsError):
+    """A saga, step or compensation can't be defined as written."""
+
+
+class InputInvalid(AmendsError):
+    """Arguments don't fit the annotations of the saga or step they are for; nothing was started."""
+
+
+class PayloadTooLarge(AmendsError):
+    """A payload is over the limit; `size` and `limit` are bytes of JSON."""
+
+    def __init__(self, message: str, size: int = 0, limit: int = 0) -> None:
+        super().__init__(message, size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ResultInvalid(AmendsError):
+    """A result can't be encoded as its annotation says. Where a step returned it, its effect has landed."""
+
+
+class StartConflict(AmendsError):
+    """The id given to `start` belongs to a run of another saga or with other input."""
+
+
+class RunNotFound(AmendsError):
+    """No run has this id."""
+
+
+class RunEnded(AmendsError):
+    """The run has ended, so it can't be told anything any more."""
+
+
+class UnknownSaga(AmendsError):
+    """No saga of this name (and version) is defined in this process."""
+
+
+class RunFailed(AmendsError):
+    """A run ended without a result.
+
+    `run_id` and `status` say which run and how it ended, `cause` what ended it (`error`, `cancel`,
+    `deadline`, `operator`), `error` is the exception that ended it, if one did.
+    """
+
+    def __init__(
+        self, message: str, *, run_id: str, status: str, cause: str | None, error: BaseException | None
+    ) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.status = status
+        self.cause = cause
+        self.error = error
+
+
+class RunParked(RunFailed):
+    """A run waits for a person; the message says why, and what can be done."""
+
+
+class StepFailed(AmendsError):
+    """A step failed with an exception whose own class can't be rebuilt here.
+
+    `type` is the original's qualified name, `message` its text, `traceback` its traceback as text.
+    """
+
+    def __init__(self, message: str, *, type: str = "", traceback: str = "") -> None:  # noqa: A002 - the field's name
+        super().__init__(message)
+        self.message = message
+        self.type = type
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.type else self.message
+
+
+class StepTimeout(StepFailed):
+    """An attempt took longer than the step's time-out; whether its effect landed isn't known."""
+
+
+class WorkerLost(StepFailed):
+    """The worker that ran an attempt died; whether the attempt's effect landed isn't known."""
+
+
+class NoEffect(AmendsError):
+    """Raise it (or a subclass) in a step to say: nothing happened in the world, and nothing will."""
+
+
+class Fatal(AmendsError):
+    """Raise it (or a subclass) in a step to end its attempts at once."""
+
+
+class RetryAfter(AmendsError):
+    """Raise it in a step to set when the next attempt starts, `seconds` from now."""
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(seconds, message)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return self.args[1] or f"try again after {self.seconds} s"
+
+
+class NonDeterminism(AmendsError):
+    """The body asks for something else than the journal says; the message shows both sides."""
+
+
+class NotInBody(AmendsError):
+    """Real I/O was tried in a saga's body; it belongs in a step."""
+
+
+class OutsideRun(AmendsError):
+    """Something that only works in a run's body or in a step was called outside one."""
+
+
+class CoordinatorClosed(AmendsError):
+    """The coordinator isn't open; use it inside its `async with` block."""

@@ -1,0 +1,220 @@
+"""Calling steps and compensations: on the event loop or in threads, with time-outs."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import functools
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from typing import Any
+
+from amends.sagas.body import too_large
+from amends.sagas.context import BODY, STEP, CurrentStep
+from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepTimeout
+from amends.sagas.failure import describe
+from amends.sagas.news import Attempt, Attempted
+from amends.sagas.outcome import Outcome
+from amends.sagas.registry import HANDLERS, STEPS
+from amends.sagas.step import Compensation, Step, Undo
+
+LEASE_POLL = 0.05
+"""Seconds between two looks at a lease that can't be renewed just now."""
+
+Report = Callable[[str, Attempted], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an executor needs to know: the object for `resources`, and its bounds."""
+
+    resources: Any
+    max_steps: int
+    threads: int
+    max_payload: int
+
+
+class Executor:
+    """Executes attempts and reports what came of each, exactly once, on the loop that it was made on.
+
+    At most `max_steps` attempts are under way; the rest wait in order. An attempt only starts while
+    `lease_good()` holds, and not at all after `revoke()`: a worker that was fenced must not touch the world.
+    """
+
+    def __init__(
+        self, settings: Settings, *, now: Callable[[], int], lease_good: Callable[[], bool], report: Report
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self._lease_good = lease_good
+        self._report = report
+        self._generation = 0
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._context.run(BODY.set, None)
+        self._tasks: dict[asyncio.Task[None], Attempt] = {}
+        self._waiting: deque[Attempt] = deque()
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
+
+    @property
+    def under_way(self) -> int:
+        """How many attempts are being executed or wait for a place."""
+        return len(self._tasks) + len(self._waiting)
+
+    def start(self, attempt: Attempt) -> None:
+        """Execute an attempt, as soon as there is a place for it."""
+        if len(self._tasks) >= self._settings.max_steps:
+            self._waiting.append(attempt)
+        else:
+            self._begin(attempt)
+
+    def revoke(self) -> None:
+        """Drop the attempts that have not started: their runs are no longer this worker's, or it is closing."""
+        self._waiting.clear()
+        self._generation += 1
+
+    async def drain(self, seconds: float) -> list[tuple[str, int, bool]]:
+        """Wait until nothing is under way, at most so long.
+
+        Gives what was stopped then and is reported by nobody: run, number, whether it is a compensation.
+        """
+        self.revoke()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=seconds)
+        stopped = [(attempt.run_id, attempt.ref, attempt.undoing) for attempt in self._tasks.values()]
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=1)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return stopped
+
+    def _begin(self, attempt: Attempt) -> None:
+        task = self._loop.create_task(self._execute(attempt), context=self._context.copy())
+        self._tasks[task] = attempt
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if self._waiting and len(self._tasks) < self._settings.max_steps:
+            self._begin(self._waiting.popleft())
+
+    async def _execute(self, attempt: Attempt) -> None:
+        generation = self._generation
+        while not self._lease_good():
+            await asyncio.sleep(LEASE_POLL)
+        if generation != self._generation:
+            return
+        started = self._now()
+        try:
+            outcome, result, error = await self._outcome(attempt, started)
+        except asyncio.CancelledError:
+            return
+        encoded = None if error is None else describe(error).to_json()
+        self._report(attempt.run_id, Attempted(
+            attempt.ref, attempt.attempt, attempt.undoing, outcome, started, self._now(), result, encoded, error,
+        ))
+
+    async def _outcome(self, attempt: Attempt, started: int) -> tuple[Outcome, bytes | None, BaseException | None]:
+        called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
+        no_effect = _no_effect_errors(called)
+        try:
+            call = _prepare(called, attempt)
+        except AmendsError as error:
+            return Outcome.NOT_LANDED, None, error
+        STEP.set(self._current(attempt, started))
+        try:
+            result = await self._call(called, call, attempt, started)
+        except asyncio.CancelledError as error:
+            if _cancelled_from_outside():
+                raise
+            return Outcome.UNKNOWN, None, error
+        except no_effect as error:
+            return Outcome.NOT_LANDED, None, error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a step raises is its outcome
+            return Outcome.UNKNOWN, None, error
+        return self._landed(called, result)
+
+    async def _call(self, called: Any, call: Callable[[], Any], attempt: Attempt, started: int) -> Any:
+        seconds = attempt.timeout_ms / 1000
+        try:
+            if called.is_async:
+                async with asyncio.timeout(seconds) as limit:
+                    return await call()
+            limit = None
+            return await self._in_thread(call, attempt, started, seconds)
+        except TimeoutError:
+            if limit is not None and not limit.expired():
+                raise
+            raise StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s") from None
+
+    async def _in_thread(self, call: Callable[[], Any], attempt: Attempt, started: int, seconds: float) -> Any:
+        """Run a sync function in a thread; one that outlives its time-out is reported once more when it ends."""
+        future = self._loop.run_in_executor(self._pool, functools.partial(copy_context().run, call))
+        done, _ = await asyncio.wait((future,), timeout=seconds)
+        if done:
+            return future.result()
+        future.add_done_callback(functools.partial(self._late, attempt, started))
+        raise TimeoutError
+
+    def _late(self, attempt: Attempt, started: int, future: asyncio.Future[Any]) -> None:
+        if future.cancelled() or future.exception() is not None or attempt.undoing:
+            return
+        outcome, result, error = self._landed(STEPS.get(attempt.name), future.result())
+        encoded = None if error is None else describe(error).to_json()
+        self._report(attempt.run_id, Attempted(
+            attempt.ref, attempt.attempt, attempt.undoing, outcome, started, self._now(), result, encoded, error,
+        ))
+
+    def _landed(self, called: Any, result: Any) -> tuple[Outcome, bytes | None, BaseException | None]:
+        if not isinstance(called, Step):
+            return Outcome.LANDED, None, None
+        what = f"step {called.name!r}: its result"
+        try:
+            encoded = called.result.encode(result)
+            called.result.decode(encoded)
+        except (ValueError, AmendsError) as problem:
+            error = ResultInvalid(f"{what} doesn't fit its annotation, although its effect has landed: {problem}")
+            return Outcome.LANDED, None, error
+        if len(encoded) > self._settings.max_payload:
+            return Outcome.LANDED, None, too_large(what, len(encoded), self._settings.max_payload)
+        return Outcome.LANDED, encoded, None
+
+    def _current(self, attempt: Attempt, started: int) -> CurrentStep:
+        deadline = dt.datetime.fromtimestamp((started + attempt.timeout_ms) / 1000, dt.UTC)
+        return CurrentStep(
+            attempt.run_id, attempt.name, attempt.attempt, attempt.key, deadline, self._settings.resources
+        )
+
+
+def _prepare(called: Step[..., Any] | Compensation[Any] | None, attempt: Attempt) -> Callable[[], Any]:
+    if called is None:
+        raise NoEffect(f"{attempt.handler or attempt.name!r} isn't defined in this process")
+    if isinstance(called, Step):
+        values = called.arguments.decode(attempt.arguments)
+        return functools.partial(called.arguments.call, called.fn, values)
+    values = called.step.arguments.decode(attempt.arguments)
+    return functools.partial(called.call, _undo(called, attempt), values)
+
+
+def _undo(called: Compensation[Any], attempt: Attempt) -> Undo[Any]:
+    result = None
+    if attempt.result is not None:
+        try:
+            result = called.step.result.decode(attempt.result)
+        except ValueError as error:
+            raise ResultInvalid(f"the recorded result of {called.step.name!r} doesn't fit its annotation: {error}"
+                                ) from error
+    return Undo(result, attempt.outcome, attempt.cause, attempt.forward_key, attempt.key)
+
+
+def _no_effect_errors(called: Step[..., Any] | Compensation[Any] | None) -> tuple[type[BaseException], ...]:
+    return (NoEffect, *called.options.no_effect) if isinstance(called, Step) else (NoEffect,)
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

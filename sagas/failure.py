@@ -1,0 +1,141 @@
+"""Exceptions on their way through the journal and back."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from amends.sagas import errors
+from amends.sagas.errors import StepFailed, StepTimeout, WorkerLost
+
+LONGEST_TEXT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception as recorded: its class by name, its text, its arguments where JSON has them, its traceback."""
+
+    type: str
+    message: str
+    args: list[Any] | None
+    traceback: str
+
+    def to_json(self) -> bytes:
+        """Encode for the journal; lone surrogates and control characters are escaped."""
+        fields = {"type": self.type, "message": self.message, "args": self.args, "traceback": self.traceback}
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Failure:
+        """Decode what `to_json` wrote. Raises `ValueError` or `KeyError` when it isn't that."""
+        fields = json.loads(data)
+        return cls(fields["type"], fields["message"], fields["args"], fields["traceback"])
+
+
+def describe(error: BaseException) -> Failure:
+    """Make the record of an exception. Never raises, whatever the exception's own methods do."""
+    kind = type(error)
+    return Failure(
+        f"{kind.__module__}:{kind.__qualname__}", _text(error), _json_args(error), _traceback(error)
+    )
+
+
+def rebuild(failure: Failure, known: Callable[[str], type[BaseException] | None]) -> BaseException:
+    """Give the exception as its own class where `known` finds it and it can be rebuilt, else `StepFailed`."""
+    kind = known(failure.type)
+    if kind is not None:
+        error = _rebuilt(kind, failure)
+        if error is not None:
+            return error
+    return StepFailed(failure.message, type=failure.type, traceback=failure.traceback)
+
+
+def _rebuilt(kind: type[BaseException], failure: Failure) -> BaseException | None:
+    if issubclass(kind, (StepTimeout, WorkerLost)):
+        return kind(failure.message)
+    if failure.args is None:
+        return None
+    try:
+        error = kind(*failure.args)
+        return error if _text(error) == failure.message else None
+    except Exception:  # noqa: BLE001 - a constructor of somebody else's may raise anything
+        return None
+
+
+def named_by(functions: Iterable[Callable[..., Any]], declared: Iterable[type[BaseException]]) -> Callable[
+    [str], type[BaseException] | None
+]:
+    """Make a look-up of exception classes by recorded name.
+
+    It finds what the code of these functions can name itself: their globals, the modules in them, their
+    closures, the built-ins, our own errors and the declared ones. Nothing is imported for a name in a record.
+    """
+    found: dict[str, type[BaseException] | None] = {}
+    functions, declared = tuple(functions), tuple(declared)
+
+    def known(name: str) -> type[BaseException] | None:
+        if name not in found:
+            found[name] = _find(name, functions, declared)
+        return found[name]
+
+    return known
+
+
+def _find(
+    name: str, functions: tuple[Callable[..., Any], ...], declared: tuple[type[BaseException], ...]
+) -> type[BaseException] | None:
+    module, _, qualname = name.partition(":")
+    last = qualname.rpartition(".")[2]
+    candidates: list[Any] = [getattr(builtins, last, None), getattr(errors, last, None), *declared]
+    for function in functions:
+        for place in (_closure(function), getattr(function, "__globals__", {})):
+            candidates.append(place.get(last))
+            candidates.extend(
+                value if isinstance(value, type) else vars(value).get(last)
+                for value in list(place.values())
+                if isinstance(value, type | ModuleType)
+            )
+    for kind in candidates:
+        if isinstance(kind, type) and issubclass(kind, BaseException):
+            if kind.__module__ == module and kind.__qualname__ == qualname:
+                return kind
+    return None
+
+
+def _closure(function: Callable[..., Any]) -> dict[str, Any]:
+    names = function.__code__.co_freevars if hasattr(function, "__code__") else ()
+    cells = getattr(function, "__closure__", None) or ()
+    filled = {}
+    for name, cell in zip(names, cells, strict=False):
+        try:
+            filled[name] = cell.cell_contents
+        except ValueError:
+            continue
+    return filled
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:LONGEST_TEXT]
+    except Exception:  # noqa: BLE001 - somebody else's __str__
+        return f"<{type(error).__qualname__} whose text can't be had>"
+
+
+def _json_args(error: BaseException) -> list[Any] | None:
+    try:
+        encoded = json.dumps(list(error.args))
+    except Exception:  # noqa: BLE001 - arguments may be any object at all
+        return None
+    return json.loads(encoded) if len(encoded) <= LONGEST_TEXT else None
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))[-LONGEST_TEXT:]
+    except Exception:  # noqa: BLE001 - as above
+        return ""

@@ -1,0 +1,150 @@
+"""A run as its caller sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from amends.persistence.records import RunRow
+from amends.persistence.records import Status as Stored
+from amends.sagas.compensation import owed, standing
+from amends.sagas.errors import ResultInvalid, RunFailed, RunParked
+from amends.sagas.failure import Failure, rebuild
+from amends.sagas.history import History
+from amends.sagas.journal import Entry, Kind
+from amends.sagas.outcome import Effect, Outcome
+from amends.sagas.states import Status
+
+if TYPE_CHECKING:
+    from amends.sagas.coordinator import Coordinator
+    from amends.sagas.saga import Saga
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An effect that stays in the world after a run that didn't complete."""
+
+    step: str
+    ref: int
+    effect: Effect
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One run in a list: what it is, how it stands, and when. `cause` says what ended it or turned it round."""
+
+    id: str
+    saga: str
+    version: str
+    status: Status
+    cause: str | None
+    created_at: dt.datetime
+    ended_at: dt.datetime | None
+    due_at: dt.datetime | None
+    deadline_at: dt.datetime | None
+    worker: str | None
+
+
+class Run(Generic[R]):
+    """A handle on one run; it holds nothing but the id, so it may be dropped and made again with `get`."""
+
+    def __init__(self, coordinator: Coordinator, run_id: str, saga: Saga[..., Any] | None) -> None:
+        self._coordinator = coordinator
+        self._saga = saga
+        self.id = run_id
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id!r}>"
+
+    async def result(self, timeout: float | dt.timedelta | None = None) -> R:  # noqa: ASYNC109 - part of the fixed surface
+        """Wait for the run's result.
+
+        Giving up the wait never cancels the run. `timeout` is in seconds or a `timedelta`.
+        Raises `RunFailed` when the run ends without a result, `RunParked` when it waits for a person,
+        `TimeoutError` when it takes longer than `timeout`.
+        """
+        seconds = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
+        async with asyncio.timeout(seconds):
+            row = await self._coordinator.wait_settled(self.id)
+        if row.status is Stored.COMPLETED:
+            return self._decoded(row)
+        raise await self._failure(row)
+
+    async def status(self) -> Status:
+        """Give the run's status. Raises `RunNotFound`."""
+        return await self._coordinator.status_of(self.id)
+
+    async def cancel(self, reason: str | None = None) -> None:
+        """Ask the run to stop and undo what it has done. Returns once that is durable.
+
+        A run that compensates already isn't changed. Raises `RunEnded` when it has ended, `RunNotFound`.
+        """
+        await self._coordinator.cancel(self.id, reason=reason)
+
+    async def journal(self) -> list[Entry]:
+        """Give the run's journal so far."""
+        return await self._coordinator.journal_of(self.id)
+
+    async def left_standing(self) -> list[Standing]:
+        """Give the effects that stay in the world although the run didn't complete; none while it goes on."""
+        row = await self._coordinator.row_of(self.id)
+        if row.ended_at is None or row.status is Stored.COMPLETED:
+            return []
+        history = fold(await self.journal())
+        return [Standing(step.name, step.ref, step.effect, step.outcome) for step in standing(history.steps)]
+
+    def _decoded(self, row: RunRow) -> R:
+        data = row.result or b"null"
+        if self._saga is None:
+            plain: R = json.loads(data)
+            return plain
+        try:
+            result: R = self._saga.result.decode(data)
+        except ValueError as error:
+            raise ResultInvalid(f"run {self.id!r}: its stored result doesn't fit {self._saga.name!r}'s annotation: "
+                                f"{error}") from error
+        return result
+
+    async def _failure(self, row: RunRow) -> RunFailed:
+        error = None
+        if row.error is not None:
+            failure = Failure.from_json(row.error)
+            error = rebuild(failure, self._saga.known if self._saga is not None else lambda _name: None)
+        cause = row.cause.value if row.cause is not None else None
+        if row.status is Stored.PARKED:
+            reason, names = await self._why_parked()
+            undone = f"; still owed: {', '.join(names)}" if names else ""
+            return _failed(RunParked, f"run {self.id!r} is parked: {reason}{undone}", row, cause, error)
+        why = f": {type(error).__name__}: {error}" if error is not None else ""
+        told = f"run {self.id!r} of saga {row.saga!r} ended {row.status} ({cause}){why}"
+        return _failed(RunFailed, told, row, cause, error)
+
+    async def _why_parked(self) -> tuple[str, list[str]]:
+        entries = await self.journal()
+        reason = next((e.meta.get("reason", "") for e in reversed(entries) if e.kind is Kind.PARKED), "unknown reason")
+        return reason, [f"{step.name} ({step.ref})" for step in owed(fold(entries).steps)]
+
+
+def fold(entries: list[Entry]) -> History:
+    """Fold a journal into a history, as far as it makes sense."""
+    history = History()
+    for entry in entries:
+        try:
+            history.apply(entry)
+        except (ValueError, KeyError):
+            continue
+    return history
+
+
+def _failed(
+    kind: type[RunFailed], message: str, row: RunRow, cause: str | None, error: BaseException | None
+) -> RunFailed:
+    failed = kind(message, run_id=row.id, status=row.status.value, cause=cause, error=error)
+    failed.__cause__ = error
+    return failed

@@ -1,0 +1,323 @@
+"""A run's state as its journal tells it: the fold of the entries, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from amends.persistence.records import Cause
+from amends.sagas.journal import Entry, Kind, split_read
+from amends.sagas.outcome import Effect, Outcome
+
+
+class Phase(StrEnum):
+    """Where the forward call of a step stands."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    LANDED = "landed"
+    FAILED = "failed"
+
+
+class Undoing(StrEnum):
+    """Where the compensation of a step stands."""
+
+    NONE = "none"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    STUCK = "stuck"
+
+
+MOVING = (Undoing.RUNNING, Undoing.WAITING)
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """One effect occurrence: everything that the journal says of one call of a step."""
+
+    ref: int
+    name: str
+    effect: Effect
+    key: str
+    handler: str | None
+    arguments: bytes
+    intent_seq: int
+    started_at: int
+    timeout_ms: int
+    attempt: int = 1
+    lost: int = 0
+    phase: Phase = Phase.RUNNING
+    due_at: int | None = None
+    doubtful: bool = False
+    landed: bool = False
+    result: bytes | None = None
+    error: bytes | None = None
+    delivered_seq: int | None = None
+    ended_at: int | None = None
+    abandoned: bool = False
+    window: int | None = None
+    undoing: Undoing = Undoing.NONE
+    undo_attempt: int = 0
+    undo_lost: int = 0
+    undo_due_at: int | None = None
+    undo_started_at: int | None = None
+    undo_error: bytes | None = None
+    cause: str = ""
+
+    @property
+    def may_stand(self) -> bool:
+        """Tell whether the effect is, or may be, in the world (its undoing aside)."""
+        return self.landed or self.doubtful or self.phase in (Phase.RUNNING, Phase.WAITING)
+
+    @property
+    def owed(self) -> bool:
+        """Tell whether its compensation must still succeed if it is undone."""
+        return self.handler is not None and self.may_stand and self.undoing is not Undoing.DONE
+
+    @property
+    def moving(self) -> bool:
+        """Tell whether its forward call is under way or waits for its next attempt."""
+        return self.phase in (Phase.RUNNING, Phase.WAITING)
+
+    @property
+    def to_settle(self) -> bool:
+        """Tell whether it must be undone although the run goes forward: it failed, or was abandoned."""
+        return self.owed and not self.moving and (self.phase is Phase.FAILED or self.abandoned)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is known of the effect."""
+        if self.landed:
+            return Outcome.LANDED
+        return Outcome.UNKNOWN if self.may_stand else Outcome.NOT_LANDED
+
+
+@dataclass(slots=True)
+class History:
+    """The state of a run, folded from its journal; nothing else decides what is owed.
+
+    `active` holds the steps with a call under way or due, forward or backward; `unsettled` those to be
+    undone although the run goes forward; `stuck` those whose compensation failed for good.
+    """
+
+    steps: dict[int, StepRecord] = field(default_factory=dict)
+    active: dict[int, StepRecord] = field(default_factory=dict)
+    unsettled: dict[int, StepRecord] = field(default_factory=dict)
+    stuck: dict[int, StepRecord] = field(default_factory=dict)
+    seq: int = 0
+    at: int = 0
+    compensating: bool = False
+    cause: Cause | None = None
+    error: bytes | None = None
+    parked: bool = False
+    park_reason: str = ""
+    ended: bool = False
+    undone: bool = False
+    landed_after_undo: dict[int, StepRecord] = field(default_factory=dict)
+
+    def apply(self, entry: Entry) -> int | None:
+        """Take one entry in. Gives the number of the step whose outcome the entry delivers to the body."""
+        self.seq = entry.seq
+        self.at = max(self.at, entry.at)
+        handle = APPLY.get(entry.kind)
+        step = None
+        if handle is not None:
+            step = handle(self, entry)
+        if step is None:
+            return None
+        self._file(step)
+        return self._delivers(step, entry)
+
+    def _file(self, step: StepRecord) -> None:
+        _keep(self.active, step, step.moving or step.undoing in MOVING)
+        _keep(self.unsettled, step, step.to_settle and step.undoing is Undoing.NONE)
+        _keep(self.stuck, step, step.undoing is Undoing.STUCK)
+
+    def _delivers(self, step: StepRecord, entry: Entry) -> int | None:
+        if step.delivered_seq is not None or step.abandoned or self.compensating or step.moving:
+            return None
+        if entry.kind in (Kind.LATE, Kind.ABANDONED):
+            return None
+        if step.phase is Phase.FAILED and step.owed:
+            return None
+        step.delivered_seq = entry.seq
+        return step.ref
+
+    def _of(self, entry: Entry) -> StepRecord:
+        if entry.ref is None or entry.ref not in self.steps:
+            raise ValueError(f"journal entry {entry.seq} ({entry.kind}) speaks of a step that has no intent")
+        return self.steps[entry.ref]
+
+
+def _keep(shelf: dict[int, StepRecord], step: StepRecord, wanted: bool) -> None:  # noqa: FBT001 - said by its name
+    if wanted:
+        shelf[step.ref] = step
+    else:
+        shelf.pop(step.ref, None)
+
+
+def _intent(history: History, entry: Entry) -> StepRecord:
+    meta = entry.meta
+    if entry.ref is None:
+        raise ValueError(f"journal entry {entry.seq} is an intent without a number")
+    step = StepRecord(
+        entry.ref, entry.name or "", Effect(meta["effect"]), meta["key"], meta.get("handler"),
+        entry.payload or b"", entry.seq, entry.at, meta["timeout"], entry.attempt or 1,
+    )
+    history.steps[step.ref] = step
+    return step
+
+
+def _outcome_of(history: History, entry: Entry) -> StepRecord:
+    """Find the step of an outcome; a read has no intent, its outcome carries the arguments."""
+    if entry.ref is not None and entry.ref not in history.steps and entry.meta.get("read"):
+        arguments, outcome = split_read(entry.payload or b"")
+        step = StepRecord(
+            entry.ref, entry.name or "", Effect.READ, "", None, arguments, entry.seq,
+            entry.meta.get("started", entry.at), 0,
+        )
+        history.steps[entry.ref] = step
+        step.result = step.error = outcome
+        return step
+    step = history._of(entry)  # noqa: SLF001 - the fold is one thing in several functions
+    if entry.kind is Kind.LANDED:
+        step.result = entry.payload
+    else:
+        step.error = entry.payload
+    return step
+
+
+def _landed(history: History, entry: Entry) -> StepRecord:
+    step = _outcome_of(history, entry)
+    step.phase, step.landed, step.ended_at, step.due_at = Phase.LANDED, True, entry.at, None
+    return step
+
+
+def _failed(history: History, entry: Entry) -> StepRecord:
+    step = _outcome_of(history, entry)
+    step.phase, step.ended_at, step.due_at = Phase.FAILED, entry.at, None
+    _weigh(step, entry)
+    return step
+
+
+def _weigh(step: StepRecord, entry: Entry) -> None:
+    outcome = entry.meta.get("outcome")
+    step.landed = step.landed or outcome == Outcome.LANDED
+    step.doubtful = step.doubtful or outcome == Outcome.UNKNOWN
+
+
+def _retry(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    _weigh(step, entry)
+    step.phase, step.due_at, step.error = Phase.WAITING, entry.meta["due"], entry.payload
+    step.attempt = (entry.attempt or step.attempt) + 1
+    return step
+
+
+def _lost(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.doubtful, step.window = True, entry.meta["window"]
+    step.lost += 0 if entry.meta.get("drained") else 1
+    if entry.meta.get("final"):
+        step.phase, step.ended_at, step.error, step.due_at = Phase.FAILED, entry.at, entry.payload, None
+    else:
+        step.phase, step.attempt = Phase.RUNNING, (entry.attempt or step.attempt) + 1
+        step.due_at = None
+    return step
+
+
+def _abandoned(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.abandoned, step.delivered_seq = True, None
+    if step.phase is Phase.WAITING:
+        step.phase, step.due_at = Phase.FAILED, None
+    return step
+
+
+def _late(history: History, entry: Entry) -> StepRecord | None:
+    step = history.steps.get(entry.ref or 0)
+    if step is None or entry.meta.get("undoing"):
+        return None
+    history.ended = False
+    _weigh(step, entry)
+    if entry.meta.get("after_undo"):
+        history.landed_after_undo[step.ref] = step
+    if step.result is None and entry.payload is not None and entry.meta.get("outcome") == Outcome.LANDED:
+        step.result = entry.payload
+    return step
+
+
+def _switch(history: History, entry: Entry) -> None:
+    history.compensating, history.cause, history.error = True, Cause(entry.meta["cause"]), entry.payload
+    for step in list(history.active.values()):
+        if step.phase is Phase.WAITING:
+            step.phase, step.due_at = Phase.FAILED, None
+        history._file(step)  # noqa: SLF001 - as above
+
+
+def _undo(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.undoing, step.undo_attempt = Undoing.RUNNING, entry.attempt or 1
+    step.undo_started_at, step.cause = entry.at, entry.meta["cause"]
+    return step
+
+
+def _undo_retry(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.undoing, step.undo_due_at, step.undo_error = Undoing.WAITING, entry.meta["due"], entry.payload
+    step.undo_attempt = (entry.attempt or step.undo_attempt) + 1
+    return step
+
+
+def _undo_lost(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.undoing, step.undo_due_at = Undoing.RUNNING, None
+    step.undo_lost += 0 if entry.meta.get("drained") else 1
+    step.undo_attempt = (entry.attempt or step.undo_attempt) + 1
+    return step
+
+
+def _undone(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.undoing, step.undo_due_at, history.undone = Undoing.DONE, None, True
+    return step
+
+
+def _undo_failed(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.undoing, step.undo_due_at, step.undo_error = Undoing.STUCK, None, entry.payload
+    return step
+
+
+def _parked(history: History, entry: Entry) -> None:
+    history.parked, history.park_reason = True, entry.meta.get("reason", "")
+
+
+def _resumed(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape for all
+    history.parked, history.park_reason = False, ""
+
+
+def _ended(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape for all
+    history.ended = True
+
+
+APPLY: dict[Kind, Callable[[History, Entry], StepRecord | None]] = {
+    Kind.INTENT: _intent,
+    Kind.LANDED: _landed,
+    Kind.FAILED: _failed,
+    Kind.RETRY: _retry,
+    Kind.LOST: _lost,
+    Kind.ABANDONED: _abandoned,
+    Kind.LATE: _late,
+    Kind.SWITCH: _switch,
+    Kind.UNDO: _undo,
+    Kind.UNDO_RETRY: _undo_retry,
+    Kind.UNDO_LOST: _undo_lost,
+    Kind.UNDONE: _undone,
+    Kind.UNDO_FAILED: _undo_failed,
+    Kind.PARKED: _parked,
+    Kind.RESUMED: _resumed,
+    Kind.ENDED: _ended,
+}

@@ -1,0 +1,94 @@
+"""The entries of a run's journal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from amends.persistence.records import EntryRow
+
+FORMAT = 1
+
+
+class Kind(StrEnum):
+    """What an entry records."""
+
+    INTENT = "intent"
+    """A step is about to be executed: name, arguments, key, effect, compensation."""
+    LANDED = "landed"
+    """A step's effect is in the world; the payload is its result."""
+    FAILED = "failed"
+    """A step failed for good; the payload is its error."""
+    RETRY = "retry"
+    """Attempt n of a step failed, n + 1 is due: also the write-ahead of n + 1."""
+    LOST = "lost"
+    """Attempt n of a step was lost with its worker; n + 1, if any, follows."""
+    ABANDONED = "abandoned"
+    """The body has given a step up: its outcome will not be delivered."""
+    LATE = "late"
+    """An outcome that came from a former owner, or after the attempt counted as failed."""
+    FIRED = "fired"
+    """A timer of the body fired."""
+    CANCEL = "cancel"
+    """Somebody asked to cancel the run."""
+    SWITCH = "switch"
+    """The decision: from here on the run compensates."""
+    UNDO = "undo"
+    """A compensation is about to be executed."""
+    UNDO_RETRY = "undo_retry"
+    """Attempt n of a compensation failed, n + 1 is due: also the write-ahead of n + 1."""
+    UNDO_LOST = "undo_lost"
+    """Attempt n of a compensation was lost with its worker; n + 1 follows."""
+    UNDONE = "undone"
+    """A compensation succeeded."""
+    UNDO_FAILED = "undo_failed"
+    """A compensation failed for good."""
+    PARKED = "parked"
+    """The run waits for a person; the reason says why."""
+    RESUMED = "resumed"
+    """A parked run goes on."""
+    ENDED = "ended"
+    """The run ended."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One journal entry in memory. Times are milliseconds of database time; `ref` numbers steps and timers."""
+
+    seq: int
+    kind: Kind
+    at: int
+    ref: int | None = None
+    attempt: int | None = None
+    name: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    payload: bytes | None = None
+
+    def to_row(self, run_id: str) -> EntryRow:
+        """Give the row to be written."""
+        meta = _dumps(self.meta) if self.meta else None
+        return EntryRow(
+            run_id, self.seq, self.kind.value, self.at, self.ref, self.attempt, self.name, meta, self.payload
+        )
+
+
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def from_row(row: EntryRow) -> Entry:
+    """Give the entry of a stored row. Raises `ValueError` for a kind or meta that this code doesn't know."""
+    meta = json.loads(row.meta) if row.meta else {}
+    return Entry(row.seq, Kind(row.kind), row.at, row.ref, row.attempt, row.name, meta, row.payload)
+
+
+def join_read(arguments: bytes, outcome: bytes) -> bytes:
+    """Put a read's arguments and outcome into one payload: two lines of JSON."""
+    return arguments + b"\n" + outcome
+
+
+def split_read(payload: bytes) -> tuple[bytes, bytes]:
+    """Take apart what `join_read` joined."""
+    arguments, _, outcome = payload.partition(b"\n")
+    return arguments, outcome

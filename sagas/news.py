@@ -1,0 +1,77 @@
+"""What goes into a turn and what comes out of it, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from amends.persistence.records import AuditRow, InboxRow, RunChange
+from amends.sagas.journal import Entry
+from amends.sagas.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One execution of a step or compensation that a turn asks for, to be started after its commit.
+
+    `arguments` and `result` are JSON; `result`, `outcome`, `cause` and `forward_key` are for compensations.
+    """
+
+    run_id: str
+    ref: int
+    attempt: int
+    name: str
+    key: str
+    arguments: bytes
+    timeout_ms: int
+    handler: str | None = None
+    result: bytes | None = None
+    outcome: Outcome = Outcome.UNKNOWN
+    cause: str = ""
+    forward_key: str = ""
+    decoded: dict[str, object] | None = None
+
+    @property
+    def undoing(self) -> bool:
+        """Tell whether a compensation is to be executed, not the step."""
+        return self.handler is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of an attempt. `result` and `error` are JSON; `exception` is the error itself while it lives."""
+
+    ref: int
+    attempt: int
+    undoing: bool
+    outcome: Outcome
+    started_at: int
+    ended_at: int
+    result: bytes | None = None
+    error: bytes | None = None
+    exception: BaseException | None = None
+
+
+News = Attempted | InboxRow
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn wants written, and what is to be done once it is.
+
+    `attempts` start after the commit; where `durable` is false nothing has to be written first.
+    `wake_at` is when the run has to be looked at again without news; `idle` says that nothing of it is
+    under way in this process. `needs` names a handler that this process lacks.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
+    change: RunChange | None = None
+    durable: bool = False
+    progressed: bool = False
+    wake_at: int | None = None
+    idle: bool = False
+    ended: bool = False
+    parked: str = ""
+    needs: str | None = None

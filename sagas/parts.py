@@ -1,0 +1,116 @@
+"""Putting a coordinator together, and taking it apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from amends.persistence.database import Database
+from amends.persistence.records import RunChange
+from amends.persistence.writer import Writer
+from amends.sagas.driver import Driver, Hooks
+from amends.sagas.executor import Executor, Settings
+from amends.sagas.run import Limits
+from amends.sagas.saga import Saga
+from amends.sagas.scheduler import Scheduler, everything_defined
+from amends.sagas.waits import Waits
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a coordinator is to be made of."""
+
+    open_database: Callable[[], Database]
+    work: bool
+    sagas: list[Saga[..., Any]] | None
+    settings: Settings
+    limits: Limits
+    max_running: int
+    lease_ms: int
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an open coordinator consists of."""
+
+    database: Database
+    writer: Writer
+    driver: Driver
+    scheduler: Scheduler
+    waits: Waits
+    worker: str | None
+
+
+async def assemble(plan: Plan) -> Parts:
+    """Open the database, register the worker and connect everything. Raises the database's errors."""
+    loop = asyncio.get_running_loop()
+    database = await asyncio.to_thread(plan.open_database)
+    worker = worker_id() if plan.work else None
+    late: list[Parts] = []
+    serves = functools.partial(everything_defined, plan.sagas)
+    try:
+        writer = await asyncio.to_thread(
+            database.writer, worker, serves(), loop.call_soon_threadsafe,
+            lambda: late and late[0].scheduler.news(), lambda: late and late[0].driver.fenced(),
+        )
+    except BaseException:
+        database.close()
+        raise
+    waits = Waits()
+    driver = Driver(
+        writer, now=database.now, limits=plan.limits, worker=worker or "", hooks=_hooks(late, waits)
+    )
+    lease_s = plan.lease_ms / 1000
+    if worker is not None:
+        driver.executor = Executor(
+            plan.settings, now=database.now, report=driver.attempted,
+            lease_good=lambda: time.monotonic() - writer.renewed < lease_s,
+        )
+    scheduler = Scheduler(
+        database, writer, driver, waits, worker=worker, max_running=plan.max_running, serves=serves,
+        look_after_ms=max(plan.lease_ms // 5, 100),
+    )
+    late.append(Parts(database, writer, driver, scheduler, waits, worker))
+    return late[0]
+
+
+async def dismantle(parts: Parts, grace: float) -> None:
+    """Let attempts end, release every run, give the lease back, close the database."""
+    driver = parts.driver
+    driver.close()
+    await parts.scheduler.close()
+    cut_short = [] if driver.executor is None else await driver.executor.drain(grace)
+    driver.cut_all(cut_short)
+    await driver.wait_idle()
+    await asyncio.to_thread(parts.writer.close)
+    await asyncio.to_thread(parts.database.close)
+
+
+def worker_id() -> str:
+    """Make a name for this worker that nobody else has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def _hooks(late: Iterable[Parts], waits: Waits) -> Hooks:
+    def settled(run_id: str, _change: RunChange) -> None:
+        waits.wake(run_id)
+        for parts in late:
+            parts.scheduler.released(None)
+
+    def released(due_at: int | None) -> None:
+        for parts in late:
+            parts.scheduler.released(due_at)
+
+    def reload(run_id: str, epoch: int) -> None:
+        for parts in late:
+            parts.scheduler.reload(run_id, epoch)
+
+    return Hooks(settled, released, reload)

@@ -1,0 +1,120 @@
+"""Bringing a run back: its journal is replayed, nothing is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amends.persistence.records import InboxRow
+from amends.sagas.body import Body
+from amends.sagas.context import CurrentRun
+from amends.sagas.errors import AmendsError
+from amends.sagas.history import Phase, StepRecord, Undoing
+from amends.sagas.journal import Entry, Kind
+from amends.sagas.loop import EndlessTurn
+from amends.sagas.news import News, Turn
+from amends.sagas.replay import Diverged, Matcher
+from amends.sagas.run import LiveRun, reason_of
+from amends.sagas.settling import can_undo
+from amends.sagas.taking import lose
+
+
+def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: int) -> Turn:
+    """Rebuild a run from its journal and make its next turn; a run without a journal makes its first.
+
+    The body is not run where it can't matter any more: the run compensates, or is about to.
+    """
+    run.draft = Turn()
+    matcher = None
+    try:
+        if not _turned_round(run, entries, news, now):
+            matcher = _begin(run, replaying=bool(entries))
+        _replay(run, entries, matcher)
+    except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
+        run.park(reason_of(problem))
+        _fold_rest(run, entries)
+    if run.history.parked and not run.park_reason:
+        run.record(Kind.RESUMED, max(now, run.history.at))
+    if run.row.lost >= run.limits.max_lost:
+        run.park(f"poison: the worker died {run.row.lost} times in a row while it held this run")
+    if not run.park_reason:
+        _resume(run, matcher, max(now, run.history.at))
+    return run.go_on(news, now)
+
+
+def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: int) -> bool:
+    overdue = run.row.deadline_at is not None and run.row.deadline_at <= now
+    cancelled = any(isinstance(item, InboxRow) and item.kind == Kind.CANCEL for item in news)
+    return overdue or cancelled or any(entry.kind in (Kind.SWITCH, Kind.ENDED) for entry in entries)
+
+
+def _begin(run: LiveRun, *, replaying: bool) -> Matcher | None:
+    if run.saga is None:
+        return None
+    arguments = run.saga.arguments.decode(run.row.input)
+    current = CurrentRun(run.row.id, run.row.saga, run.row.version)
+    run.body = Body(run.saga, current, created_at=run.row.created_at, limit=run.limits.max_payload)
+    run.body.replaying = replaying
+    run.body.start(arguments)
+    return Matcher(run.body)
+
+
+def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None) -> None:
+    history = run.history
+    if matcher is None:
+        for entry in entries:
+            history.apply(entry)
+        return
+    matcher.collect()
+    for entry in entries:
+        delivered = history.apply(entry)
+        if entry.kind is Kind.INTENT or entry.meta.get("read"):
+            matcher.match(entry, history.steps[entry.ref or 0])
+        elif entry.kind is Kind.ABANDONED:
+            matcher.given_up.discard(entry.ref or 0)
+        if delivered is not None or entry.kind is Kind.FIRED:
+            matcher.expect_none(entry)
+            run.advance(entry, delivered)
+            matcher.collect()
+
+
+def _fold_rest(run: LiveRun, entries: Sequence[Entry]) -> None:
+    """After a replay that stopped: the history is still needed whole."""
+    for entry in entries:
+        if entry.seq > run.history.seq:
+            try:
+                run.history.apply(entry)
+            except (ValueError, KeyError):
+                run.history.seq = entry.seq
+
+
+def _resume(run: LiveRun, matcher: Matcher | None, now: int) -> None:
+    """Record the new commands, and what became of the attempts that were under way."""
+    known = list(run.history.active.values())
+    if run.body is not None and matcher is not None:
+        run.body.replaying = False
+        run.body.given_up.extend(sorted(matcher.given_up))
+        run.body.issued.extend(matcher.unmatched)
+        run.collect(now if run.history.seq else run.row.created_at)
+    for step in known:
+        if step.moving:
+            _resume_forward(run, step, now)
+        elif step.undoing in (Undoing.RUNNING, Undoing.WAITING):
+            _resume_undo(run, step, now)
+
+
+def _resume_forward(run: LiveRun, step: StepRecord, now: int) -> None:
+    if step.phase is Phase.WAITING and (not run.lost or (step.due_at or 0) > now):
+        run.wait_until(step.due_at or now, step.ref)
+    elif run.lost or run.history.compensating:
+        lose(run, step, now, drained=not run.lost)
+    else:
+        run.execute(step)
+
+
+def _resume_undo(run: LiveRun, step: StepRecord, now: int) -> None:
+    if step.undoing is Undoing.WAITING and (not run.lost or (step.undo_due_at or 0) > now):
+        run.wait_until(step.undo_due_at or now, step.ref)
+    elif can_undo(run, step):
+        if run.lost:
+            run.record(Kind.UNDO_LOST, now, step.ref, step.undo_attempt, step.name)
+        run.execute_undo(step)

@@ -1,0 +1,105 @@
+"""When a failed attempt is tried again, and after how long."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import tenacity
+
+from amends.sagas.errors import Fatal, NoEffect, RetryAfter
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+
+Errors = type[BaseException] | tuple[type[BaseException], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, when and for which errors a step or compensation is tried again.
+
+    `attempts` counts the first one too. `wait` is a `timedelta` or one of tenacity's `wait` objects; left
+    out, it doubles from 1 s to 30 s with jitter. `on` and `never` are exception classes; `on` may be one of
+    tenacity's `retry` objects, and `stop` one of its `stop` objects, asked beside `attempts`. Attempts
+    lost with their worker don't count. `Fatal` and errors that say "no effect" end the attempts unless
+    `on` names them.
+    """
+
+    attempts: int = 3
+    wait: timedelta | Callable[[tenacity.RetryCallState], float] | None = None
+    on: Errors | tenacity.retry_base = Exception
+    never: tuple[type[BaseException], ...] = ()
+    stop: Callable[[tenacity.RetryCallState], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"Retry(attempts={self.attempts}): the first attempt counts too, so at least 1")
+
+    def named(self) -> tuple[type[BaseException], ...]:
+        """Give the exception classes that the policy knows by name."""
+        on = () if isinstance(self.on, tenacity.retry_base) else self.on
+        return (*(on if isinstance(on, tuple) else (on,)), *self.never)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A failed attempt, as a retry policy sees it: the count, and the seconds since the first began."""
+
+    error: BaseException
+    attempt: int
+    elapsed: float
+    no_effect: bool
+
+
+def next_wait(policy: Retry, failed: Failed, rng: random.Random) -> float | None:
+    """Decide how many seconds to wait before the next attempt; None when there is to be none."""
+    if failed.attempt >= policy.attempts or isinstance(failed.error, policy.never):
+        return None
+    if (failed.no_effect or isinstance(failed.error, Fatal)) and not _named(policy, failed.error):
+        return None
+    state = _state(failed)
+    if not _retried(policy, failed.error, state) or (policy.stop is not None and policy.stop(state)):
+        return None
+    if isinstance(failed.error, RetryAfter):
+        return max(0.0, failed.error.seconds)
+    return _wait(policy, failed.attempt, state, rng)
+
+
+def _named(policy: Retry, error: BaseException) -> bool:
+    on = policy.on
+    if isinstance(on, tenacity.retry_base):
+        return False
+    kinds = on if isinstance(on, tuple) else (on,)
+    return any(isinstance(error, kind) for kind in kinds if issubclass(kind, (NoEffect, Fatal)) or kind not in BROAD)
+
+
+BROAD = (BaseException, Exception)
+
+
+def _retried(policy: Retry, error: BaseException, state: tenacity.RetryCallState) -> bool:
+    if isinstance(policy.on, tenacity.retry_base):
+        return bool(policy.on(state))
+    return isinstance(error, policy.on)
+
+
+def _wait(policy: Retry, attempt: int, state: tenacity.RetryCallState, rng: random.Random) -> float:
+    if isinstance(policy.wait, timedelta):
+        return policy.wait.total_seconds()
+    if policy.wait is not None:
+        return float(policy.wait(state))
+    longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempt - 1, 16))
+    return longest * (0.5 + rng.random() / 2)
+
+
+def _state(failed: Failed) -> tenacity.RetryCallState:
+    state = tenacity.RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]  # policies read times and outcome only
+    state.start_time = 0.0
+    state.attempt_number = failed.attempt
+    state.outcome_timestamp = failed.elapsed
+    outcome = tenacity.Future(failed.attempt)
+    outcome.set_exception(failed.error)
+    state.outcome = outcome
+    return state

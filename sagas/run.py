@@ -1,0 +1,284 @@
+"""One run in memory: news in, a turn's entries and attempts out. No I/O, no clock of its own."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from amends.persistence.records import Cause, RunChange, RunRow
+from amends.persistence.records import Status as Stored
+from amends.sagas import settling, taking
+from amends.sagas.body import Body, Command
+from amends.sagas.compensation import UndoOrder
+from amends.sagas.errors import DefinitionError, NoEffect
+from amends.sagas.failure import Failure, describe, rebuild
+from amends.sagas.history import History, Phase, StepRecord, Undoing
+from amends.sagas.journal import Entry, Kind
+from amends.sagas.keys import step_key, undo_key
+from amends.sagas.loop import EndlessTurn
+from amends.sagas.news import Attempt, News, Turn
+from amends.sagas.outcome import Effect, Outcome
+from amends.sagas.registry import HANDLERS, STEPS
+from amends.sagas.replay import Diverged
+from amends.sagas.saga import Saga
+
+MOST_HELD = 256
+"""So many outcomes of reads may wait in memory for the next write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a coordinator allows its runs.
+
+    `max_payload` is bytes of JSON; a run is parked once it was lost with its worker `max_lost` times; one
+    that has nothing to do for `dormant_after_ms` leaves memory.
+    """
+
+    max_payload: int = 1 << 20
+    max_lost: int = 5
+    dormant_after_ms: int = 1_000
+
+
+class LiveRun:
+    """A run that this worker holds: its history and, while it goes forward, its body.
+
+    `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
+    are the outcomes of reads that wait for the next write, `elsewhere` the compensation handlers that other
+    workers have.
+    """
+
+    def __init__(self, saga: Saga[..., Any] | None, row: RunRow, limits: Limits, *, worker: str = "") -> None:
+        self.saga = saga
+        self.row = row
+        self.limits = limits
+        self.worker = worker
+        self.history = History(at=row.created_at)
+        self.body: Body | None = None
+        self.mail = row.mail
+        self.lost = row.lost > 0
+        self.held: list[Entry] = []
+        self.elsewhere: frozenset[str] = frozenset()
+        self.draft = Turn()
+        self.reads: dict[int, Command] = {}
+        self.dues: list[tuple[int, int]] = []
+        self.executing = 0
+        self.order: UndoOrder | None = None
+        self.park_reason = ""
+        self.needs: str | None = None
+        self.window: int | None = None
+
+    def turn(self, news: Sequence[News], now: int, *, advance: bool = True) -> Turn:
+        """Take news, let the body go on until it blocks, and give all that follows.
+
+        `advance=False` only records the news: the worker is shutting down.
+        """
+        self.draft = Turn()
+        return self.go_on(news, now, advance=advance)
+
+    def go_on(self, news: Sequence[News], now: int, *, advance: bool = True) -> Turn:
+        """Do what `turn` does, on top of what the turn holds already."""
+        now = max(now, self.history.at)
+        try:
+            for item in news:
+                taking.take(self, item, now, advance=advance)
+            if advance:
+                settling.fire_due(self, now)
+                settling.settle(self, now)
+        except (Diverged, EndlessTurn, ValueError, DefinitionError) as problem:
+            self.park(reason_of(problem))
+        if self.executing == 0 and self.draft.change is None and advance:
+            settling.leave(self, now)
+        return self.finish(now, dormant=advance)
+
+    def flush(self, now: int) -> Turn:
+        """Give what reads have left in memory, to be written now."""
+        self.draft = Turn(durable=True)
+        return self.finish(max(now, self.history.at))
+
+    def cut(self, now: int, cut_short: Container[tuple[int, bool]]) -> Turn:
+        """Give the run up at a shutdown. `cut_short` are the attempts, by number and whether they undo, that
+        were stopped under way; what had not started is as if it had never been asked for."""
+        self.draft = Turn()
+        now = max(now, self.history.at)
+        self.close()
+        for step in list(self.history.active.values()):
+            if step.phase is Phase.RUNNING and (step.ref, False) in cut_short:
+                taking.lose(self, step, now, drained=True)
+            elif step.undoing is Undoing.RUNNING and (step.ref, True) in cut_short:
+                self.record(Kind.UNDO_LOST, now, step.ref, step.undo_attempt, step.name, {"drained": True})
+        self.draft.change = self.state(due_at=now, release=True)
+        return self.finish(now)
+
+    def close(self) -> None:
+        """Drop the body, if there is one."""
+        if self.body is not None:
+            self.body.shut()
+            self.body = None
+
+    def record(  # noqa: PLR0913 - the fields of an entry
+        self, kind: Kind, at: int, ref: int | None = None, attempt: int | None = None, name: str | None = None,
+        meta: dict[str, Any] | None = None, payload: bytes | None = None,
+    ) -> tuple[Entry, int | None]:
+        """Append an entry. Gives it, and the number of the step whose outcome it delivers to the body."""
+        entry = Entry(self.history.seq + 1, kind, at, ref, attempt, name, meta or {}, payload)
+        delivered = self.history.apply(entry)
+        self.draft.entries.append(entry)
+        if not entry.meta.get("read"):
+            self.draft.durable = True
+        return entry, delivered
+
+    def tell(  # noqa: PLR0913 - the fields of an entry
+        self, kind: Kind, at: int, ref: int, attempt: int | None = None, name: str | None = None,
+        meta: dict[str, Any] | None = None, payload: bytes | None = None, *, advance: bool = True,
+    ) -> None:
+        """Append an entry that may be news to the body, and let the body go on with it."""
+        entry, delivered = self.record(kind, at, ref, attempt, name, meta, payload)
+        if advance and self.body is not None and not self.park_reason:
+            if delivered is not None or kind is Kind.FIRED:
+                self.advance(entry, delivered)
+            self.collect(at)
+
+    def advance(self, entry: Entry, delivered: int | None) -> None:
+        """Let the body go on with what an entry tells it. Raises `Diverged` when it can't have waited for it."""
+        body = self.body
+        if body is None:
+            return
+        if entry.kind is Kind.FIRED:
+            try:
+                body.fire(entry.ref or 0, entry.at)
+            except KeyError:
+                raise Diverged(
+                    f"journal entry {entry.seq} says: timer {entry.ref} fired; the body has no such timer"
+                ) from None
+        elif delivered is not None:
+            step = self.history.steps[delivered]
+            if step.phase is Phase.LANDED:
+                body.deliver(delivered, step.result or b"null", entry.at)
+            else:
+                body.reject(delivered, self._error_of(step), entry.at)
+
+    def collect(self, now: int) -> None:
+        """Record what the body has just asked for, and what it no longer waits for."""
+        body = self.body
+        if body is None:
+            return
+        commands = body.take_issued()
+        while body.given_up:
+            ref = body.given_up.pop(0)
+            if self.reads.pop(ref, None) is not None:
+                self.executing -= 1
+            elif ref in self.history.steps:
+                self._abandon(self.history.steps[ref], now)
+        for command in commands:
+            if command.step.effect is Effect.READ:
+                self.reads[command.ref] = command
+                self._start(command.ref, 1, command.step.name, "", command.arguments, command.step.timeout_ms)
+            else:
+                self.execute(self.intend(command, now))
+
+    def intend(self, command: Command, now: int) -> StepRecord:
+        """Record the intent of a step: everything that its undoing will need."""
+        step = command.step
+        compensation = step.current_compensation
+        meta = {
+            "effect": step.effect.value, "key": step_key(self.row.id, self.row.created_at, command.ref),
+            "timeout": step.timeout_ms, "worker": self.worker,
+        }
+        if compensation is not None:
+            meta["handler"] = compensation.handler
+        self.record(Kind.INTENT, now, command.ref, 1, step.name, meta, command.arguments)
+        return self.history.steps[command.ref]
+
+    def execute(self, step: StepRecord) -> None:
+        """Ask for the step's current attempt."""
+        self._start(step.ref, step.attempt, step.name, step.key, step.arguments, step.timeout_ms)
+
+    def execute_undo(self, step: StepRecord) -> None:
+        """Ask for the current attempt of the step's compensation."""
+        handler = HANDLERS.get(step.handler or "")
+        timeout = step.timeout_ms if handler is None else handler.timeout_ms
+        self.executing += 1
+        self.draft.attempts.append(Attempt(
+            self.row.id, step.ref, step.undo_attempt, step.name, undo_key(step.key), step.arguments, timeout,
+            step.handler, step.result if step.landed else None, step.outcome, step.cause, step.key,
+        ))
+
+    def wait_until(self, due: int, ref: int) -> None:
+        """Note that a step, or its compensation, is due again at a moment."""
+        heapq.heappush(self.dues, (due, ref))
+
+    def switch(self, cause: Cause, now: int, error: bytes | None = None) -> None:
+        """Decide: from here on the run compensates, and its body never runs again."""
+        self.close()
+        self.executing -= len(self.reads)
+        self.reads.clear()
+        for attempt in [attempt for attempt in self.draft.attempts if not attempt.undoing]:
+            self._withdraw(attempt, now)
+        self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)
+        self.dues = [item for item in self.dues if self.history.steps[item[1]].undoing is Undoing.WAITING]
+        heapq.heapify(self.dues)
+        self.draft.change = self.state()
+
+    def park(self, reason: str) -> None:
+        """Note that the run needs a person; it is parked once nothing of it is under way."""
+        if not self.park_reason:
+            self.park_reason = reason
+            self.draft.durable = True
+            self.close()
+
+    def state(self, *, due_at: int | None = None, release: bool = False, needs: str | None = None) -> RunChange:
+        """Give the run's row as it is now."""
+        history = self.history
+        status = Stored.COMPENSATING if history.compensating else Stored.OPEN
+        return RunChange(status, history.cause, None, history.error, None, due_at, release, needs)
+
+    def finish(self, now: int, *, dormant: bool = False) -> Turn:
+        """Close the turn: when to look again, and whether anything has to be written first."""
+        draft = self.draft
+        draft.wake_at = settling.wake_at(self)
+        draft.idle = self.executing == 0
+        if dormant and draft.idle and draft.change is None:
+            wake = draft.wake_at
+            if wake is None or wake - now > self.limits.dormant_after_ms:
+                draft.change = self.state(due_at=wake, release=True)
+        durable = draft.durable or draft.change is not None or bool(draft.taken)
+        entries = [*self.held, *draft.entries]
+        draft.durable = durable or len(entries) >= MOST_HELD
+        self.held, draft.entries = ([], entries) if draft.durable else (entries, [])
+        return draft
+
+    def _withdraw(self, attempt: Attempt, now: int) -> None:
+        """Take back an attempt that this very turn asks for: it was never sent."""
+        self.draft.attempts.remove(attempt)
+        if attempt.ref in self.history.steps:
+            self.executing -= 1
+            error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
+            self.record(Kind.FAILED, now, attempt.ref, attempt.attempt, attempt.name,
+                        {"outcome": Outcome.NOT_LANDED.value}, error)
+
+    def _abandon(self, step: StepRecord, now: int) -> None:
+        if step.phase is Phase.FAILED and step.undoing is Undoing.DONE:
+            return
+        self.record(Kind.ABANDONED, now, step.ref, name=step.name)
+
+    def _start(self, ref: int, attempt: int, name: str, key: str, arguments: bytes, timeout_ms: int) -> None:  # noqa: PLR0913 - an attempt's fields
+        self.executing += 1
+        self.draft.attempts.append(Attempt(self.row.id, ref, attempt, name, key, arguments, timeout_ms))
+
+    def _error_of(self, step: StepRecord) -> BaseException:
+        failure = Failure.from_json(step.error or b"{}")
+        definition = STEPS.get(step.name)
+        if definition is not None:
+            kind = definition.known(failure.type)
+            if kind is not None:
+                return rebuild(failure, definition.known)
+        return rebuild(failure, self.saga.known if self.saga is not None else lambda _name: None)
+
+
+def reason_of(problem: BaseException) -> str:
+    """Say why a run is parked, for a person."""
+    if isinstance(problem, Diverged):
+        return f"non-determinism: {problem.report}"
+    return f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,93 @@
+"""Sagas: deterministic bodies that are replayed."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from amends.persistence.typed_json import JsonType
+from amends.sagas import context
+from amends.sagas.arguments import Arguments, json_type
+from amends.sagas.callers import callers_names
+from amends.sagas.check import DeterminismWarning, check_body
+from amends.sagas.errors import DefinitionError
+from amends.sagas.failure import named_by
+from amends.sagas.registry import SAGAS
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Saga(Generic[P, R]):
+    """An `async def` whose steps are recorded and whose body is replayed. `saga.fn` is the plain function."""
+
+    def __init__(  # noqa: PLR0913 - the options of the decorator
+        self, fn: Callable[P, Coroutine[Any, Any, R]], *, name: str, version: str, deadline: timedelta | None,
+        queue: str, names: Mapping[str, Any],
+    ) -> None:
+        functools.update_wrapper(self, fn, updated=())
+        self.fn = fn
+        self.name = name
+        self.version = version
+        self.deadline = deadline
+        self.queue = queue
+        self.arguments = Arguments(fn, f"saga {name!r}", names)
+        self.arguments.resolve()
+        self._result: JsonType[Any] | None = None
+        self.known = named_by((fn,), ())
+
+    @property
+    def result(self) -> JsonType[Any]:
+        """The type of the saga's result."""
+        if self._result is None:
+            self._result = json_type(self.arguments.hints().get("return", Any), f"saga {self.name!r}: its result")
+        return self._result
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Run the body plainly, its steps too: for unit tests. `Coordinator.start` makes it durable.
+
+        Raises `DefinitionError` inside another saga's body.
+        """
+        if context.BODY.get() is not None:
+            raise DefinitionError(
+                f"saga {self.name!r} was called in another saga's body; call what they share as a step or a plain "
+                "async function, or start it as a run of its own from a step"
+            )
+        return self.fn(*args, **kwargs)
+
+
+@overload
+def saga(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Saga[P, R]: ...
+@overload
+def saga(
+    *, name: str | None = None, version: str | int = "1", deadline: timedelta | None = None, queue: str = "default",
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Saga[P, R]]: ...
+def saga(
+    fn: Callable[..., Any] | None = None, /, *, name: str | None = None, version: str | int = "1",
+    deadline: timedelta | None = None, queue: str = "default",
+) -> Any:
+    """Make an `async def` a saga.
+
+    `version` is stored with each run, and a run goes on only where its version is defined; `deadline` is how
+    long a run may take before it is compensated; `queue` is the name of the queue its runs belong to.
+    Warns (`DeterminismWarning`) of clocks, randomness and sets in the body. Raises `DefinitionError`.
+
+    >>> @saga
+    ... async def fulfil_order(order_id: str) -> str:
+    ...     return await reserve_stock(order_id)
+    """
+    def decorate(fn: Callable[..., Any]) -> Saga[..., Any]:
+        if not inspect.iscoroutinefunction(fn):
+            raise DefinitionError(f"@saga: {fn!r} must be an `async def`")
+        made = Saga(fn, name=name or fn.__qualname__, version=str(version), deadline=deadline, queue=queue,
+                    names=callers_names())
+        for finding in check_body(fn):
+            warnings.warn(str(finding), DeterminismWarning, stacklevel=3)
+        SAGAS.add((made.name, made.version), made, fn)
+        return made
+
+    return decorate if fn is None else decorate(fn)

@@ -1,0 +1,207 @@
+"""What a worker does besides its runs: claims, mail, dead workers, and one wake-up for what is due next."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from amends.persistence.database import Database
+from amends.persistence.records import Serves, WorkerRow
+from amends.persistence.writer import Writer
+from amends.sagas.alarm import Alarm
+from amends.sagas.driver import Driver
+from amends.sagas.registry import HANDLERS, SAGAS
+from amends.sagas.repeating import Repeating
+from amends.sagas.saga import Saga
+from amends.sagas.waits import Waits
+
+T = TypeVar("T")
+
+CLAIM_AT_ONCE = 500
+SLOW_POLL = 5.0
+"""Seconds between two looks at the database that nobody asked for: behind every notification stands a poll."""
+AWAITED_POLL = 1.0
+
+
+class Scheduler:
+    """Brings runs to the driver: when they are due, when there is mail, when their worker has died.
+
+    Each look at the database runs at most once at a time; asked for meanwhile, it runs once more after.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it stands between
+        self, database: Database, writer: Writer, driver: Driver, waits: Waits, *, worker: str | None,
+        max_running: int, serves: Callable[[], Serves], look_after_ms: int,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._driver = driver
+        self._waits = waits
+        self._worker = worker
+        self._max_running = max_running
+        self._serves = serves
+        self._look_after = look_after_ms / 1000
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="amends-read")
+        self._alarm = Alarm(self._loop, database.now, self._rung)
+        self._next_due: int | None = None
+        self._crowded = False
+        self._claims = Repeating(self._claim)
+        self._mail = Repeating(self._read_mail)
+        self._awaited = Repeating(self._read_awaited)
+        self._dead = Repeating(self._look_after_dead)
+        self._handles: list[asyncio.TimerHandle] = []
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin: claim what is due, and keep looking."""
+        if self._worker is not None:
+            self._every(self._look_after, self._dead.ask)
+            self._every(SLOW_POLL, self.claim)
+            self._dead.ask()
+        self._every(AWAITED_POLL, self.look_for_awaited)
+
+    def news(self) -> None:
+        """Something was committed by somebody: due runs, mail, ends."""
+        if self._closed:
+            return
+        if self._worker is not None:
+            self.claim()
+            self.look_for_mail()
+        self.look_for_awaited()
+
+    def claim(self) -> None:
+        """Look for due runs."""
+        if self._worker is not None and not self._closed:
+            self._claims.ask()
+
+    def released(self, due_at: int | None) -> None:
+        """Note when a run that was released is due again; a place in memory is free now."""
+        if self._closed:
+            return
+        self._due_next(due_at)
+        if self._crowded:
+            self.claim()
+
+    def claim_if_unheld(self, run_id: str) -> None:
+        """Look for due runs when one that was started here is not held here."""
+        if not self._driver.holds(run_id):
+            self.claim()
+
+    def look_for_mail(self) -> None:
+        """Look for messages to the runs that are held here."""
+        if self._worker is not None and not self._closed:
+            self._mail.ask()
+
+    def look_for_awaited(self) -> None:
+        """Look whether runs that somebody waits for have ended elsewhere."""
+        if self._waits.awaited and not self._closed:
+            self._awaited.ask()
+
+    def reload(self, run_id: str, epoch: int) -> None:
+        """Load a run again that this worker holds: what it wanted to write was beaten by a message."""
+        self._loop.create_task(self._reload(run_id, epoch))
+
+    async def until_idle(self) -> int | None:
+        """Claim and drive until nothing is due now. Gives the next due time in milliseconds, if any."""
+        while True:
+            await self._claims.ask_and_wait()
+            await self._driver.wait_idle()
+            due = await self.read(self._database.next_due, self._serves())
+            if due is None or due > self._database.now():
+                return due
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a blocking read of the database in a thread."""
+        return await self._loop.run_in_executor(self._threads, function, *args)
+
+    async def close(self) -> None:
+        """Look no more; what is being looked at is waited for."""
+        self._closed = True
+        self._alarm.close()
+        for handle in self._handles:
+            handle.cancel()
+        for repeating in (self._claims, self._mail, self._awaited, self._dead):
+            await repeating.close()
+        self._threads.shutdown(wait=False)
+
+    def _rung(self, _key: str) -> None:
+        self._next_due = None
+        self.claim()
+
+    def _due_next(self, due_at: int | None) -> None:
+        if due_at is not None and (self._next_due is None or due_at < self._next_due):
+            self._next_due = due_at
+            self._alarm.set("claim", due_at)
+
+    async def _claim(self) -> None:
+        while not self._closed:
+            room = min(CLAIM_AT_ONCE, self._max_running - self._driver.holding)
+            self._crowded = room <= 0
+            if room <= 0:
+                return
+            epoch = self._writer.epoch
+            loaded = await self._answer(lambda done, room=room: self._writer.claim(room, self._serves(), done))
+            for run in loaded:
+                self._driver.adopt(run, epoch)
+            if not loaded:
+                break
+        self._due_next(await self.read(self._database.next_due, self._serves()))
+
+    async def _read_mail(self) -> None:
+        if self._worker is None or not self._driver.holding:
+            return
+        for row in await self.read(self._database.unread, self._worker):
+            self._driver.mail(row)
+
+    async def _read_awaited(self) -> None:
+        for row in await self.read(self._database.ended, self._waits.awaited):
+            self._waits.wake(row.id)
+
+    async def _look_after_dead(self) -> None:
+        workers = await self.read(self._database.workers)
+        self._driver.elsewhere = handlers_of(workers, but=self._worker)
+        if await self._answer(self._writer.look_after_dead):
+            self.claim()
+
+    async def _reload(self, run_id: str, epoch: int) -> None:
+        loaded = await self.read(self._database.load, run_id)
+        if loaded is not None and loaded.run.owner == self._worker:
+            self._driver.adopt(loaded, epoch)
+            self._mail.ask()
+
+    async def _answer(self, call: Callable[[Callable[[T], None]], None]) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def done(answer: T) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        call(done)
+        return await future
+
+    def _every(self, seconds: float, function: Callable[[], None]) -> None:
+        position = len(self._handles)
+
+        def again() -> None:
+            if not self._closed:
+                self._handles[position] = self._loop.call_later(seconds, again)
+                function()
+
+        self._handles.append(self._loop.call_later(seconds, again))
+
+
+def handlers_of(workers: Iterable[WorkerRow], *, but: str | None) -> frozenset[str]:
+    """Give the compensation handlers that other workers have."""
+    return frozenset(
+        handler for worker in workers if worker.id != but for handler in json.loads(worker.serves).get("handlers", ())
+    )
+
+
+def everything_defined(sagas: Iterable[Saga[..., Any]] | None) -> Serves:
+    """Give what this process can run: the given sagas, or all that are defined, and all compensations."""
+    served = SAGAS.all() if sagas is None else list(sagas)
+    return Serves(frozenset((saga.name, saga.version) for saga in served), frozenset(HANDLERS.keys()))

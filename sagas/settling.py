@@ -1,0 +1,181 @@
+"""What follows from a run's state: timers, undoing, ends and parking."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from amends.persistence.records import Cause, RunChange
+from amends.persistence.records import Status as Stored
+from amends.sagas.body import Body, too_large
+from amends.sagas.compensation import UndoOrder, owed, standing
+from amends.sagas.errors import AmendsError, ResultInvalid
+from amends.sagas.failure import describe
+from amends.sagas.history import Phase, StepRecord, Undoing
+from amends.sagas.journal import Kind
+from amends.sagas.registry import HANDLERS
+from amends.sagas.states import end_of
+
+if TYPE_CHECKING:
+    from amends.sagas.run import LiveRun
+
+
+def fire_due(run: LiveRun, now: int) -> None:
+    """Let the deadline, the body's timers and the next attempts that are due come."""
+    if run.park_reason:
+        return
+    deadline = run.row.deadline_at
+    if deadline is not None and deadline <= now and not run.history.compensating and not run.history.ended:
+        run.switch(Cause.DEADLINE, now)
+    while run.body is not None and (number := run.body.loop.due(now)) is not None:
+        run.tell(Kind.FIRED, now, number)
+    while run.dues and run.dues[0][0] <= now:
+        _, ref = heapq.heappop(run.dues)
+        step = run.history.steps[ref]
+        if step.phase is Phase.WAITING and (step.due_at or 0) <= now:
+            step.phase = Phase.RUNNING
+            run.execute(step)
+        elif step.undoing is Undoing.WAITING and (step.undo_due_at or 0) <= now and can_undo(run, step):
+            step.undoing = Undoing.RUNNING
+            run.execute_undo(step)
+
+
+def settle(run: LiveRun, now: int) -> None:
+    """Undo what must be undone, and end the run where nothing is left to do."""
+    run.window = None
+    if not run.history.compensating and not run.park_reason:
+        _undo_beside(run, now)
+        if run.body is not None and run.body.returned:
+            _body_ended(run, run.body, now)
+    if run.history.compensating:
+        _undo_in_order(run, now)
+
+
+def leave(run: LiveRun, now: int) -> None:
+    """With nothing under way: end, park or release the run where its state asks for it."""
+    if run.park_reason:
+        _write_parked(run, run.park_reason, now)
+    elif run.needs is not None:
+        _hand_on(run, run.needs, now)
+    elif run.history.compensating:
+        _leave_compensating(run, now)
+    elif run.body is not None and not run.body.returned:
+        if run.history.stuck and wake_at(run) is None:
+            _write_parked(run, _stuck(run), now)
+        elif wake_at(run) is None:
+            _write_parked(run, "the body waits for something that can never come: no step, timer or message is "
+                               "under way", now)
+    elif run.history.stuck:
+        _write_parked(run, _stuck(run), now)
+
+
+def wake_at(run: LiveRun) -> int | None:
+    """Give the moment at which the run has something to do without news, or None."""
+    moments = [run.dues[0][0]] if run.dues else []
+    if run.window is not None:
+        moments.append(run.window)
+    if run.body is not None and (timer := run.body.loop.next_due_ms()) is not None:
+        moments.append(timer)
+    if run.row.deadline_at is not None and not run.history.compensating:
+        moments.append(run.row.deadline_at)
+    return min(moments, default=None)
+
+
+def can_undo(run: LiveRun, step: StepRecord) -> bool:
+    """Tell whether this process has the recorded compensation; if not, note that the run needs it (S21)."""
+    if HANDLERS.get(step.handler or "") is not None:
+        return True
+    run.needs = step.handler
+    return False
+
+
+def _undo_beside(run: LiveRun, now: int) -> None:
+    """Undo failed and abandoned steps beside the going body (S27)."""
+    for step in list(run.history.unsettled.values()):
+        if step.window is not None and step.window > now:
+            run.window = step.window if run.window is None else min(run.window, step.window)
+        elif can_undo(run, step):
+            _undo(run, step, "abandoned" if step.abandoned else "failed", now)
+
+
+def _undo_in_order(run: LiveRun, now: int) -> None:
+    if run.order is None:
+        run.order = UndoOrder(run.history.steps)
+    ready, run.window = run.order.ready(now)
+    for step in ready:
+        if can_undo(run, step):
+            _undo(run, step, (run.history.cause or Cause.ERROR).value, now)
+
+
+def _undo(run: LiveRun, step: StepRecord, cause: str, now: int) -> None:
+    run.record(Kind.UNDO, now, step.ref, 1, step.name, {"cause": cause, "handler": step.handler})
+    run.execute_undo(step)
+
+
+def _body_ended(run: LiveRun, body: Body, now: int) -> None:
+    error = body.error()
+    if error is None:
+        if body.loop.unfinished() or run.history.active or run.history.unsettled or run.history.stuck or run.reads:
+            return
+        try:
+            result = _encoded(run, body)
+        except AmendsError as problem:
+            error = problem
+        else:
+            _end(run, Stored.COMPLETED, now, result)
+            return
+    run.switch(Cause.ERROR, now, describe(error).to_json())
+
+
+def _encoded(run: LiveRun, body: Body) -> bytes:
+    what = f"saga {run.row.saga!r}: its result"
+    if body.main is None or run.saga is None:
+        raise ResultInvalid(f"{what} is gone")
+    try:
+        result = run.saga.result.encode(body.main.result())
+        run.saga.result.decode(result)
+    except ValueError as problem:
+        raise ResultInvalid(f"{what} doesn't fit its annotation: {problem}") from problem
+    if len(result) > run.limits.max_payload:
+        raise too_large(what, len(result), run.limits.max_payload)
+    return result
+
+
+def _leave_compensating(run: LiveRun, now: int) -> None:
+    history = run.history
+    if history.active or run.window is not None:
+        return
+    left = owed(history.steps)
+    if not left:
+        cause = history.cause or Cause.ERROR
+        stays = bool(standing(history.steps))
+        _end(run, end_of(cause, undone=history.undone, standing=stays), now)
+    else:
+        _write_parked(run, _stuck(run), now)
+
+
+def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) -> None:
+    run.record(Kind.ENDED, now, meta={"status": status.value}, payload=result)
+    history = run.history
+    run.draft.change = RunChange(status, history.cause, result, history.error, now, None, True)  # noqa: FBT003 - RunChange's release
+    run.draft.ended = True
+
+
+def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None) -> None:
+    names = [f"{step.name} ({step.ref})" for step in owed(run.history.steps)]
+    run.record(Kind.PARKED, now, meta={"reason": reason, "owed": names})
+    history = run.history
+    run.draft.change = RunChange(Stored.PARKED, history.cause, None, history.error, None, None, True, needs)  # noqa: FBT003 - RunChange's release
+    run.draft.parked = reason
+
+
+def _hand_on(run: LiveRun, handler: str, now: int) -> None:
+    if handler in run.elsewhere:
+        run.draft.change = run.state(due_at=now, release=True, needs=handler)
+    else:
+        _write_parked(run, f"compensation {handler!r} is defined in no worker; deploy code that has it", now, handler)
+
+
+def _stuck(run: LiveRun) -> str:
+    names = ", ".join(f"{step.name!r} ({step.ref})" for step in run.history.stuck.values())
+    return f"the compensation of {names} failed for good; what it undoes may still stand"

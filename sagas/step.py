@@ -1,0 +1,256 @@
+"""Steps and compensations: everything that touches the world."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from amends.persistence.typed_json import JsonType
+from amends.sagas import context
+from amends.sagas.arguments import Arguments, json_type
+from amends.sagas.callers import callers_names
+from amends.sagas.errors import DefinitionError
+from amends.sagas.failure import named_by
+from amends.sagas.outcome import Effect, OnUnknown, Outcome
+from amends.sagas.registry import HANDLERS, STEPS
+from amends.sagas.retry import Retry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TIMEOUT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Undo(Generic[R]):
+    """What a compensation is told of the effect that it undoes.
+
+    `result` is the step's result, None where it isn't known; `outcome` is `landed` or `unknown`; `cause`
+    says why it is undone (`error`, `cancel`, `deadline`, `operator`, `abandoned`, `failed`);
+    `forward_key` is the idempotency key that the step used, `key` the compensation's own.
+    """
+
+    result: R | None
+    outcome: Outcome
+    cause: str
+    forward_key: str
+    key: str
+
+
+class Compensation(Generic[R]):
+    """A function registered to undo a step's effect, pinned in the journal by name and version."""
+
+    def __init__(  # noqa: PLR0913 - the options of the decorator, each keyword-only
+        self, step: Step[..., R], fn: Callable[..., Any], *, name: str, version: str, retry: Retry,
+        timeout: timedelta,
+    ) -> None:
+        self.step = step
+        self.fn = fn
+        self.name = name
+        self.version = version
+        self.retry = retry
+        self.timeout = timeout
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self._check()
+
+    @property
+    def handler(self) -> str:
+        """The name under which the journal knows it: `name@version`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def timeout_ms(self) -> int:
+        """How long an attempt may take, in milliseconds."""
+        return round(self.timeout / timedelta(milliseconds=1))
+
+    def call(self, undo: Undo[R], arguments: Mapping[str, Any]) -> Any:
+        """Call the function with `undo` and the step's recorded arguments."""
+        return self.step.arguments.call(self.fn, arguments, undo)
+
+    def _check(self) -> None:
+        parameters = list(inspect.signature(self.fn).parameters.values())
+        if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+            return
+        wanted = 1 + len(self.step.arguments.parameters)
+        if len(parameters) != wanted:
+            raise DefinitionError(
+                f"compensation {self.name!r} takes {len(parameters)} parameters; it gets `undo` and then those "
+                f"of step {self.step.name!r}: ({', '.join(('undo', *self.step.arguments.names))})"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """The options of a step, as given to `@step`."""
+
+    retry: Retry
+    timeout: timedelta
+    no_effect: tuple[type[BaseException], ...]
+    on_unknown: OnUnknown
+    effect: Effect | None
+
+
+class Step(Generic[P, R]):
+    """A function that touches the world. Calling it in a saga's body makes it a durable step of the run.
+
+    `step.fn` is the plain function. Outside a run, awaiting the call runs the function plainly.
+    """
+
+    def __init__(self, fn: Callable[P, Any], name: str, options: StepOptions, names: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, fn, updated=())
+        self.fn = fn
+        self.name = name
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self.arguments = Arguments(fn, f"step {name!r}", names)
+        self.arguments.resolve()
+        self._result: JsonType[Any] | None = None
+        self._compensation: Compensation[R] | None = None
+        if self.arguments._json is not None:  # noqa: SLF001 - resolved: the result is checked at decoration too
+            self._result = self._result_type()
+        self.known = named_by((fn,), (*options.no_effect, *options.retry.named()))
+
+    @property
+    def result(self) -> JsonType[Any]:
+        """The type of the step's result."""
+        if self._result is None:
+            self._result = self._result_type()
+        return self._result
+
+    @property
+    def effect(self) -> Effect:
+        """What the step does to the world; a step with a compensation is compensatable."""
+        if self.options.effect is not None:
+            return self.options.effect
+        return Effect.PLAIN if self._compensation is None else Effect.COMPENSATABLE
+
+    @property
+    def timeout_ms(self) -> int:
+        """How long an attempt may take, in milliseconds."""
+        return round(self.options.timeout / timedelta(milliseconds=1))
+
+    @property
+    def current_compensation(self) -> Compensation[R] | None:
+        """The compensation that new intents are recorded with, or None."""
+        return self._compensation
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Make the call's awaitable: a durable step in a saga's body, the plain function anywhere else."""
+        body = context.BODY.get()
+        if body is None:
+            return self._plainly(*args, **kwargs)
+        return body.step(self, args, kwargs)
+
+    async def _plainly(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        made = self.fn(*args, **kwargs)
+        result: R = await made if inspect.isawaitable(made) else made
+        return result
+
+    @overload
+    def compensation(
+        self, fn: Callable[Concatenate[Undo[R], P], Awaitable[None] | None], /
+    ) -> Callable[Concatenate[Undo[R], P], Awaitable[None] | None]: ...
+
+    @overload
+    def compensation(
+        self, *, name: str | None = None, version: str = "1", retry: Retry | None = None,
+        timeout: timedelta | None = None,
+    ) -> Callable[
+        [Callable[Concatenate[Undo[R], P], Awaitable[None] | None]],
+        Callable[Concatenate[Undo[R], P], Awaitable[None] | None],
+    ]: ...
+
+    def compensation(
+        self, fn: Callable[..., Any] | None = None, /, *, name: str | None = None, version: str = "1",
+        retry: Retry | None = None, timeout: timedelta | None = None,
+    ) -> Any:
+        """Register the function that undoes this step's effect.
+
+        It is called with an `Undo` and the step's recorded arguments, at least once and never again after
+        a recorded success; it must tolerate "nothing there". Registered again with another `version`, new
+        runs use the newer one and the older one stays for the runs that recorded it.
+        Raises `DefinitionError` when the parameters don't fit, or the step's effect has no way back.
+        """
+        if fn is None:
+            return functools.partial(self.compensation, name=name, version=version, retry=retry, timeout=timeout)
+        if self.options.effect not in (None, Effect.COMPENSATABLE):
+            raise DefinitionError(f"step {self.name!r} is declared {self.options.effect}; it takes no compensation")
+        made = Compensation(
+            self, fn, name=name or getattr(fn, "__qualname__", f"{self.name}.compensation"), version=version,
+            retry=retry or UNDO_RETRY, timeout=timeout or self.options.timeout,
+        )
+        HANDLERS.add(made.handler, made, fn)
+        self._compensation = made
+        return fn
+
+    def _result_type(self) -> JsonType[Any]:
+        return json_type(self.arguments.hints().get("return", Any), f"step {self.name!r}: its result")
+
+
+UNDO_RETRY = Retry(attempts=10)
+
+
+@overload
+def step(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+@overload
+def step(fn: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *, name: str | None = None, retry: Retry | None = None, timeout: timedelta = TIMEOUT,
+    no_effect: tuple[type[BaseException], ...] = (), on_unknown: str = OnUnknown.RETRY, effect: str | None = None,
+) -> StepDecorator: ...
+def step(  # noqa: PLR0913 - the options of a step, each keyword-only
+    fn: Callable[..., Any] | None = None, /, *, name: str | None = None, retry: Retry | None = None,
+    timeout: timedelta = TIMEOUT, no_effect: tuple[type[BaseException], ...] = (),
+    on_unknown: str = OnUnknown.RETRY, effect: str | None = None,
+) -> Any:
+    """Make a function, sync or async, a step.
+
+    `retry` says when a failed attempt is tried again (three attempts by default); `timeout` is per attempt;
+    `no_effect` lists the errors that prove that nothing happened; `on_unknown` is `retry` (with the same
+    key) or `compensate`; `effect` is `read`, `compensatable`, `plain` or `irreversible`.
+    Raises `DefinitionError` for an annotation without JSON form, an unknown option's value, or a name that
+    another file has taken.
+
+    >>> @step(retry=Retry(attempts=5))
+    ... async def reserve_stock(order_id: str) -> str: ...
+    """
+    decorator = StepDecorator(name, retry or Retry(), timeout, no_effect, on_unknown, effect)
+    return decorator if fn is None else decorator(fn)
+
+
+class StepDecorator:
+    """What `@step(...)` with options returns: it makes a function a step."""
+
+    def __init__(  # noqa: PLR0913 - the options of a step
+        self, name: str | None, retry: Retry, timeout: timedelta, no_effect: tuple[type[BaseException], ...],
+        on_unknown: str, effect: str | None,
+    ) -> None:
+        self._name = name
+        try:
+            kind = None if effect is None else Effect(effect)
+            self._options = StepOptions(retry, timeout, no_effect, OnUnknown(on_unknown), kind)
+        except ValueError as error:
+            raise DefinitionError(f"@step: {error}; effect= takes {_choices(Effect)}, on_unknown= "
+                                  f"{_choices(OnUnknown)}") from None
+        if timeout <= timedelta(0):
+            raise DefinitionError(f"@step: timeout={timeout} must be more than nothing")
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Step[..., Any]:
+        """Make the function a step and register it."""
+        name = self._name or fn.__qualname__
+        made: Step[..., Any] = Step(fn, name, self._options, callers_names())
+        STEPS.add(name, made, fn)
+        return made
+
+
+def _choices(kind: type[Effect] | type[OnUnknown]) -> str:
+    return ", ".join(repr(str(choice)) for choice in kind)

@@ -1,0 +1,130 @@
+"""Taking news: what comes in becomes entries, one at a time."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from amends.persistence.records import AuditRow, Cause, InboxRow
+from amends.sagas.attempts import judge, judge_undo, late_meta
+from amends.sagas.body import Command
+from amends.sagas.errors import WorkerLost
+from amends.sagas.failure import describe
+from amends.sagas.history import Phase, StepRecord, Undoing
+from amends.sagas.journal import Kind, join_read
+from amends.sagas.news import Attempted, News
+from amends.sagas.outcome import Effect, OnUnknown, Outcome
+from amends.sagas.registry import HANDLERS, STEPS
+
+if TYPE_CHECKING:
+    from amends.sagas.run import LiveRun
+
+
+def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
+    """Take one piece of news into the journal, and tell the body where it waits for it."""
+    if isinstance(item, InboxRow):
+        _take_mail(run, item, now)
+        return
+    if item.ref in run.reads or item.ref in run.history.steps:
+        run.executing -= 1
+    command = run.reads.pop(item.ref, None)
+    if command is not None:
+        _take_read(run, command, item, now, advance=advance)
+        return
+    step = run.history.steps.get(item.ref)
+    if step is None:
+        return
+    if run.lost:
+        run.lost, run.draft.progressed = False, True
+    if item.undoing:
+        _take_undone(run, step, item, now, advance=advance)
+    else:
+        _take_outcome(run, step, item, now, advance=advance)
+
+
+def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
+    """Record that an attempt was lost with its worker: it may still land until its window ends (S2, S6)."""
+    definition = STEPS.get(step.name)
+    again = not run.history.compensating and not step.abandoned and definition is not None and (
+        step.effect is Effect.READ or definition.options.on_unknown is OnUnknown.RETRY
+    )
+    meta: dict[str, Any] = {"window": now + step.timeout_ms}
+    payload = None
+    if drained:
+        meta["drained"] = True
+    if not again:
+        meta |= {"final": True, "outcome": Outcome.UNKNOWN.value}
+        error = WorkerLost(f"attempt {step.attempt} of step {step.name!r} was lost with its worker; "
+                           "nobody knows whether it landed")
+        payload = describe(error).to_json()
+    run.tell(Kind.LOST, now, step.ref, step.attempt, step.name, meta, payload)
+    if again and not drained:
+        run.execute(step)
+
+
+def _take_outcome(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, advance: bool) -> None:
+    if not step.moving or item.attempt != step.attempt:
+        _take_late(run, step, item, now)
+        return
+    again = not (run.history.compensating or step.abandoned)
+    verdict = judge(step, item, STEPS.get(step.name), again=again, seed=f"{run.row.id}/{step.ref}")
+    run.tell(verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance)
+    if verdict.kind is Kind.RETRY and step.phase is Phase.WAITING:
+        run.wait_until(verdict.meta["due"], step.ref)
+
+
+def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, advance: bool) -> None:
+    if step.undoing is not Undoing.RUNNING or item.attempt != step.undo_attempt:
+        return
+    handler = HANDLERS.get(step.handler or "")
+    verdict = judge_undo(step, item, None if handler is None else handler.retry, seed=f"{run.row.id}/{step.ref}/undo")
+    run.tell(verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance)
+    if verdict.kind is Kind.UNDO_RETRY:
+        run.wait_until(verdict.meta["due"], step.ref)
+
+
+def _take_read(run: LiveRun, command: Command, item: Attempted, now: int, *, advance: bool) -> None:
+    name = command.step.name
+    record = StepRecord(command.ref, name, Effect.READ, "", None, command.arguments, 0, item.started_at, 0)
+    verdict = judge(record, item, command.step, again=advance, seed=f"{run.row.id}/{item.ref}")
+    if verdict.kind is Kind.RETRY:
+        run.intend(command, now)
+        run.tell(verdict.kind, now, item.ref, item.attempt, name, verdict.meta, verdict.payload)
+        run.wait_until(verdict.meta["due"], item.ref)
+        return
+    payload = join_read(command.arguments, verdict.payload or b"null")
+    meta = {**verdict.meta, "read": True}
+    run.tell(verdict.kind, now, item.ref, item.attempt, name, meta, payload, advance=advance)
+
+
+def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
+    run.draft.taken.append(row.number)
+    run.mail = max(run.mail, row.number)
+    meta = json.loads(row.meta) if row.meta else {}
+    if row.kind == Kind.CANCEL:
+        run.record(Kind.CANCEL, now, meta=meta)
+        if not run.history.compensating and not run.history.ended:
+            run.switch(Cause.CANCEL, now)
+    else:
+        step = run.history.steps.get(meta["ref"])
+        found = late_meta(step, undoing=meta["undoing"], outcome=meta["outcome"], started=meta["started"],
+                          ended=meta["ended"])
+        _record_late(run, step, meta["ref"], meta["attempt"], found, row.payload, now)
+
+
+def _take_late(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> None:
+    found = late_meta(step, undoing=False, outcome=item.outcome.value, started=item.started_at, ended=item.ended_at)
+    _record_late(run, step, item.ref, item.attempt, found, item.result or item.error, now)
+
+
+def _record_late(  # noqa: PLR0913 - the fields of the entry
+    run: LiveRun, step: StepRecord | None, ref: int, attempt: int, meta: dict[str, Any], payload: bytes | None,
+    now: int,
+) -> None:
+    """Record an outcome that came late: it may confirm what is owed, it never advances the run (S5)."""
+    run.record(Kind.LATE, now, ref, attempt, step.name if step else None, meta, payload)
+    run.order = None
+    run.draft.audit.append(AuditRow(run.row.id, now, run.worker, "late outcome", json.dumps({"ref": ref, **meta})))
+    if meta.get("after_undo") and step is not None:
+        run.park(f"step {step.name!r} ({ref}) landed after it had been undone, so its effect may stand; look at what "
+                 "the participant holds")

@@ -1,0 +1,54 @@
+"""The benchmarks run and print their figures; how large these are is nobody's claim here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.scenarios import SCENARIOS
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = "10"
+
+FIGURES = {
+    "A": {"steps_per_second", "ms_per_step", "cpu_us_per_step", "reads_per_second"},
+    "B": {"steps_per_second", "rows_per_second", "rows_per_step", "cpu_us_per_step"},
+    "C": {"p50_ms", "p99_ms"},
+    "D": {"starts_per_second", "memory_per_sleeper", "database_per_sleeper", "serving_seconds", "idle_cpu"},
+    "E": {"finished_seconds", "ready_seconds", "left", "twice", "lost"},
+}
+
+
+def benchmarks(*arguments: object) -> str:
+    command = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def measured(letter: str, file: Path) -> tuple[str, dict[str, Any]]:
+    table = benchmarks(
+        "--only", letter, "--store", "sqlite", "--disk", "real", "--size", SIZE, "--json", file
+    )
+    (section,) = json.loads(file.read_text())["sections"]
+    return table, section["scenarios"][letter]["figures"]
+
+
+@pytest.mark.parametrize("letter", SCENARIOS)
+def test_a_scenario_gives_its_figures(letter: str, tmp_path: Path) -> None:
+    table, figures = measured(letter, tmp_path / "figures.json")
+    assert figures.keys() >= FIGURES[letter]
+    assert f"{letter}  {SCENARIOS[letter].title.format(int(SIZE))}" in table
+
+
+def test_a_killed_worker_loses_no_run(tmp_path: Path) -> None:
+    _, figures = measured("E", tmp_path / "figures.json")
+    assert figures["lost"]["value"] == 0
+
+
+def test_times_stand_beside_the_stores_limit(tmp_path: Path) -> None:
+    table, figures = measured("A", tmp_path / "figures.json")
+    assert figures["ms_per_step"]["ratio"] > 0
+    assert "one-row commits/s" in table
+    assert "cores" in table

@@ -1,0 +1,3 @@
+"""Traces: spans, metrics and propagation for sagas and agents."""
+
+__all__: list[str] = []
