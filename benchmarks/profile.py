@@ -11,7 +11,6 @@ import argparse
 import cProfile
 import importlib
 import os
-import pstats
 import sys
 import threading
 import time
@@ -71,7 +70,9 @@ async def measure(module: str, url: str, size: int) -> dict[str, list[Spent]]:
 
 
 def _functions(profile: cProfile.Profile) -> list[Spent]:
-    stats: dict[tuple[str, int, str], Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]  # untyped
+    # Not through pstats: it would end calls still under way in another thread by this thread's clock.
+    profile.snapshot_stats()
+    stats: dict[tuple[str, int, str], Any] = profile.stats
     spent = [Spent(_place(*key), calls, itself, total) for key, (_, calls, itself, total, _) in stats.items()]
     return sorted(spent, key=lambda function: -function.itself)
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import psycopg
@@ -61,8 +62,11 @@ class ServerWatch:
         """End the thread and its connection."""
         if not self._closed.is_set():
             self._closed.set()
-            self._wake.send(b"!")
+            # The thread may have ended on its own, and its end of the pair with it.
+            with suppress(OSError):
+                self._wake.send(b"!")
             self._thread.join(_LOOK_S)
+            self._wake.close()
 
     def _work(self) -> None:
         delay = _SHORTEST_S
@@ -83,7 +87,6 @@ class ServerWatch:
             self._closed.wait(delay)
             delay = min(delay * 2, _LONGEST_S)
         self._awake.close()
-        self._wake.close()
 
     def _listen(self, driver: psycopg.Connection[tuple[object, ...]]) -> None:
         with selectors.DefaultSelector() as selector:

@@ -94,7 +94,7 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class InboxRow:
-    """Something that others have to say to a run. `key` makes it idempotent; `number` counts per run from 1."""
+    """Something that others have to say to a run. `key` makes it idempotent, `number` counts."""
 
     run_id: str
     key: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -58,8 +59,8 @@ class JsonType(Generic[T]):
 
 def object_type(name: str, fields: Mapping[str, Any]) -> JsonType[dict[str, Any]]:
     """Make the type of a JSON object with these fields, all required: a call's arguments by name."""
-    shape = TypedDict(name, dict(fields))  # type: ignore[operator]  # a TypedDict made at run time
-    shape.__pydantic_config__ = CONFIG
+    namespace = {"__annotations__": dict(fields), "__pydantic_config__": CONFIG}
+    shape = types.new_class(name, (TypedDict,), exec_body=lambda body: body.update(namespace))
     return JsonType(shape)
 
 

@@ -51,6 +51,7 @@ from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
+from amends.sagas.sync import SyncCoordinator, SyncRun
 
 __all__ = [
     "AmendsError",
@@ -95,6 +96,8 @@ __all__ = [
     "Step",
     "StepFailed",
     "StepTimeout",
+    "SyncCoordinator",
+    "SyncRun",
     "Undo",
     "UnknownSaga",
     "UnsupportedDatabase",

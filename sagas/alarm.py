@@ -16,7 +16,9 @@ class Alarm:
     It never rings early: on waking, the clock is asked again.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], int], ring: Callable[[str], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, now: Callable[[], int], ring: Callable[[str], None]
+    ) -> None:
         self._loop = loop
         self._now = now
         self._ring = ring

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -86,7 +87,9 @@ class Arguments:
         try:
             return self.json.decode(data)
         except ValueError as error:
-            raise InputInvalid(f"{self.what}: the recorded arguments don't fit the annotations: {error}") from error
+            raise InputInvalid(
+                f"{self.what}: the recorded arguments don't fit the annotations: {error}"
+            ) from error
 
     def call(self, fn: Callable[..., Any], values: Mapping[str, Any], *first: Any) -> Any:
         """Call `fn` with `first` and then these arguments, each the way its parameter wants it."""
@@ -107,17 +110,19 @@ class Arguments:
         return fn(*first, *args, **kwargs)
 
     def _make(self, hints: Mapping[str, Any]) -> JsonType[dict[str, Any]]:
-        fields: dict[str, Any] = {}
-        for parameter in self.parameters:
-            kind = hints.get(parameter.name, Any)
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                kind = list[kind]
-            elif parameter.kind is parameter.VAR_KEYWORD:
-                kind = dict[str, kind]
-            fields[parameter.name] = kind
+        fields = {parameter.name: _field(parameter, hints) for parameter in self.parameters}
         for name, kind in fields.items():
             json_type(kind, f"{self.what}: parameter {name!r}")
         return object_type(self.what, fields)
+
+
+def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+    kind = hints.get(parameter.name, Any)
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return types.GenericAlias(list, (kind,))
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return types.GenericAlias(dict, (str, kind))
+    return kind
 
 
 def json_type(annotation: Any, what: str) -> JsonType[Any]:
@@ -128,5 +133,5 @@ def json_type(annotation: Any, what: str) -> JsonType[Any]:
         reason = str(error).splitlines()[0]
         raise DefinitionError(
             f"{what} is annotated {annotation!r}, which has no JSON form ({reason}); "
-            "pass data (a pydantic model, dataclass, plain type), and get clients from current_step().resources"
+            "pass data (a pydantic model, dataclass, plain type), get clients from current_step().resources"
         ) from error

@@ -24,7 +24,9 @@ class Verdict:
     payload: bytes | None
 
 
-def judge(record: StepRecord, news: Attempted, step: Step[..., Any] | None, *, again: bool, seed: str) -> Verdict:
+def judge(
+    record: StepRecord, news: Attempted, step: Step[..., Any] | None, *, again: bool, seed: str
+) -> Verdict:
     """Decide what a step's outcome leads to: it landed, it is tried again, or it failed for good.
 
     `again` is false where no further attempt may be made: the run compensates, or the body gave the step up.
@@ -53,7 +55,9 @@ def judge_undo(record: StepRecord, news: Attempted, policy: Retry | None, *, see
     return Verdict(Kind.UNDO_RETRY, {**meta, "due": due}, news.error)
 
 
-def late_meta(record: StepRecord | None, *, undoing: bool, outcome: str, started: int, ended: int) -> dict[str, Any]:
+def late_meta(
+    record: StepRecord | None, *, undoing: bool, outcome: str, started: int, ended: int
+) -> dict[str, Any]:
     """Describe an outcome that came late.
 
     It is evidence that the effect landed after its compensation only where it ended later than any attempt

@@ -38,7 +38,12 @@ class Body:
     """
 
     def __init__(
-        self, saga: Saga[..., Any], run: CurrentRun, *, created_at: int, limit: int,
+        self,
+        saga: Saga[..., Any],
+        run: CurrentRun,
+        *,
+        created_at: int,
+        limit: int,
         max_callbacks: int = MAX_CALLBACKS,
     ) -> None:
         self.saga = saga
@@ -152,9 +157,10 @@ class Body:
 def too_large(what: str, size: int, limit: int) -> PayloadTooLarge:
     """Make the error for a payload over the limit."""
     return PayloadTooLarge(
-        f"{what} take {size:,} bytes of JSON; the limit is {limit:,}. Store the data and pass a reference to it, "
+        f"{what} take {size:,} bytes of JSON; the limit is {limit:,}. Store the data, pass a reference, "
         "or raise the limit: Coordinator(max_payload=...)",
-        size, limit,
+        size,
+        limit,
     )
 
 
@@ -175,8 +181,8 @@ def _refusal(what: str) -> BaseException:
     while frame.f_back is not None and _is_machinery(frame.f_code.co_filename):
         frame = frame.f_back
     return NotInBody(
-        f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name}): {what} in a saga's body. A body is "
-        "replayed, so everything that touches the world belongs in a step: put it in a step"
+        f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name}): {what} in a saga's body. "
+        "A body is replayed, so what touches the world belongs in a step: put it in a step"
     )
 
 

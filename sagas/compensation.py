@@ -20,7 +20,9 @@ class UndoOrder:
     """
 
     def __init__(self, steps: Mapping[int, StepRecord]) -> None:
-        owed = [step for step in steps.values() if step.handler is not None and step.undoing is not Undoing.DONE]
+        owed = [
+            step for step in steps.values() if step.handler is not None and step.undoing is not Undoing.DONE
+        ]
         self._steps = steps
         self._unsettled = [(-step.intent_seq, step.ref) for step in owed]
         self._idle = [(-_delivered(step), -step.intent_seq, step.ref) for step in owed]
@@ -71,7 +73,7 @@ def _delivered(step: StepRecord) -> float:
 
 
 def owed(steps: Mapping[int, StepRecord]) -> list[StepRecord]:
-    """Give the steps whose compensation must still succeed before the run may end undone, last intent first."""
+    """Give the steps whose compensation must still succeed before the run ends undone, last intent first."""
     return sorted((step for step in steps.values() if step.owed), key=lambda step: -step.intent_seq)
 
 

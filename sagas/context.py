@@ -64,8 +64,10 @@ def current_step() -> CurrentStep:
     """Give the attempt that is running. Raises `OutsideRun` when called outside a step of a run."""
     found = STEP.get()
     if found is None:
-        raise OutsideRun("current_step() was called outside a step of a run; in a unit test, set nothing: pass "
-                         "what the step needs as an argument, or run it in a saga")
+        raise OutsideRun(
+            "current_step() was called outside a step of a run; in a unit test, set nothing: pass "
+            "what the step needs as an argument, or run it in a saga"
+        )
     return found
 
 

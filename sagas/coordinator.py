@@ -30,14 +30,19 @@ from amends.sagas.errors import (
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
 from amends.sagas.journal import Entry, Kind, from_row
+from amends.sagas.options import CoordinatorOptions
 from amends.sagas.parts import Parts, Plan, assemble, dismantle
 from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.states import ENDS, Status, seen
+from amends.sagas.sync import SyncCoordinator
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
+
+Infos = list[RunInfo]
+Entries = list[Entry]
 
 LONGEST_ID = 200
 
@@ -61,7 +66,7 @@ class Coordinator:
     database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
     """
 
-    def __init__(  # noqa: PLR0913 - the options, each keyword-only with a default that is right for most
+    def __init__(
         self,
         url: str,
         *,
@@ -83,13 +88,29 @@ class Coordinator:
         lease_ms = round(lease / dt.timedelta(milliseconds=1))
         self._plan = Plan(
             functools.partial(
-                Database.open, url, schema=schema, migrate=migrate, codec=codec, clock=clock, lease_ms=lease_ms
+                Database.open,
+                url,
+                schema=schema,
+                migrate=migrate,
+                codec=codec,
+                clock=clock,
+                lease_ms=lease_ms,
             ),
-            work, None if sagas is None else [*sagas], Settings(resources, max_steps, threads, max_payload),
-            Limits(max_payload, poison_after), max_running, lease_ms, grace.total_seconds(),
+            work,
+            None if sagas is None else [*sagas],
+            Settings(resources, max_steps, threads, max_payload),
+            Limits(max_payload, poison_after),
+            max_running,
+            lease_ms,
+            grace.total_seconds(),
         )
         self._parts: Parts | None = None
         self._starting: dict[str, asyncio.Future[Receipt]] = {}
+
+    @classmethod
+    def sync(cls, url: str, **options: Unpack[CoordinatorOptions]) -> SyncCoordinator:
+        """Give the blocking twin, for code that isn't async; it takes the same options."""
+        return SyncCoordinator(cls(url, **options))
 
     async def __aenter__(self) -> Self:
         """Open the database, upgrade it where needed, and begin to work.
@@ -117,7 +138,10 @@ class Coordinator:
         return self._open_parts().database.engine
 
     async def start(
-        self, saga: Callable[[Unpack[Ts]], Awaitable[R]], *args: Unpack[Ts], id: str | None = None  # noqa: A002 - the run's id
+        self,
+        saga: Callable[[*Ts], Awaitable[R]],
+        *args: *Ts,
+        id: str | None = None,
     ) -> Run[R]:
         """Start a run, durably; the same id, saga and input again give the same run.
 
@@ -135,25 +159,36 @@ class Coordinator:
         await self._start(parts, defined, run_id, data)
         return Run(self, run_id, defined)
 
-    async def get(self, id: str) -> Run[Any]:  # noqa: A002 - the run's id
+    async def get(self, id: str) -> Run[Any]:
         """Give a run by its id. Raises `RunNotFound`."""
         row = await self.row_of(id)
         return Run(self, id, SAGAS.get((row.saga, row.version)))
 
     async def list(
-        self, *, status: Status | str | None = None, saga: str | None = None, since: dt.datetime | None = None,
-        limit: int = 100, after: str | None = None,
-    ) -> list[RunInfo]:
+        self,
+        *,
+        status: Status | str | None = None,
+        saga: str | None = None,
+        since: dt.datetime | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Infos:
         """List runs, newest first.
 
         `status` is one of `Status`, `since` the earliest creation, `after` the last id of the page before.
         """
         parts = self._open_parts()
         wanted = None if status is None else _status(status)
-        rows = await parts.scheduler.read(functools.partial(
-            parts.database.runs, status=_stored(wanted), saga=saga,
-            since=None if since is None else round(since.timestamp() * 1000), limit=limit, after=after,
-        ))
+        rows = await parts.scheduler.read(
+            functools.partial(
+                parts.database.runs,
+                status=_stored(wanted),
+                saga=saga,
+                since=None if since is None else round(since.timestamp() * 1000),
+                limit=limit,
+                after=after,
+            )
+        )
         now = parts.database.now()
         return [info for row in rows if (info := _info(row, now)).status == wanted or wanted is None]
 
@@ -167,7 +202,9 @@ class Coordinator:
             raise _not_found(run_id)
         if receipt.written is Written.ENDED:
             ended = await self.row_of(run_id)
-            raise RunEnded(f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more")
+            raise RunEnded(
+                f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more"
+            )
         if parts.driver.holds(run_id):
             parts.scheduler.look_for_mail()
 
@@ -188,7 +225,7 @@ class Coordinator:
         """Give a run's status. Raises `RunNotFound`."""
         return seen(await self.row_of(run_id), self._open_parts().database.now())
 
-    async def journal_of(self, run_id: str) -> list[Entry]:
+    async def journal_of(self, run_id: str) -> Entries:
         """Give a run's journal so far."""
         parts = self._open_parts()
         return [from_row(row) for row in await parts.scheduler.read(parts.database.journal, run_id)]
@@ -210,7 +247,9 @@ class Coordinator:
 
     def _open_parts(self) -> Parts:
         if self._parts is None:
-            raise CoordinatorClosed("the coordinator isn't open: use it inside `async with Coordinator(url) as ...:`")
+            raise CoordinatorClosed(
+                "the coordinator isn't open: use it inside `async with Coordinator(url) as ...:`"
+            )
         return self._parts
 
     async def _start(self, parts: Parts, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
@@ -218,7 +257,9 @@ class Coordinator:
         while (starting := self._starting.get(run_id)) is not None:
             await asyncio.wait((starting,))
         now = parts.database.now()
-        deadline = None if saga.deadline is None else now + round(saga.deadline / dt.timedelta(milliseconds=1))
+        deadline = (
+            None if saga.deadline is None else now + round(saga.deadline / dt.timedelta(milliseconds=1))
+        )
         new = NewRun(run_id, saga.name, saga.version, data, now, deadline, saga.queue)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
@@ -253,15 +294,17 @@ class Coordinator:
         """Check that the run that has the id is the same one (S17). Raises `StartConflict`."""
         row = await self.row_of(run_id)
         if row.saga != saga.name:
-            raise StartConflict(f"the id {run_id!r} belongs to a run of saga {row.saga!r}; give this run another id")
+            raise StartConflict(
+                f"the id {run_id!r} belongs to a run of saga {row.saga!r}; give this run another id"
+            )
         try:
             same = row.input == data or saga.arguments.json.canonical(row.input) == data
         except ValueError:
             same = False
         if not same:
             raise StartConflict(
-                f"the id {run_id!r} belongs to a run of saga {saga.name!r} with other input; the same id gives the "
-                "same run, so give a run with other input another id"
+                f"the id {run_id!r} belongs to a run of saga {saga.name!r} with other input; the same id "
+                "gives the same run, so give a run with other input another id"
             )
 
     async def _written(self, parts: Parts, write: Write) -> Receipt:
@@ -276,7 +319,7 @@ def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     return saga
 
 
-def _checked_id(run_id: str | None) -> str:
+def _checked_id(run_id: object) -> str:
     if run_id is None:
         return str(uuid.uuid4())
     if not isinstance(run_id, str) or not 0 < len(run_id) <= LONGEST_ID or not run_id.isprintable():
@@ -303,10 +346,16 @@ def _stored(status: Status | None) -> Stored | None:
 
 def _info(row: RunRow, now: int) -> RunInfo:
     return RunInfo(
-        row.id, row.saga, row.version, seen(row, now), None if row.cause is None else row.cause.value,
-        _moment(row.created_at), None if row.ended_at is None else _moment(row.ended_at),
+        row.id,
+        row.saga,
+        row.version,
+        seen(row, now),
+        None if row.cause is None else row.cause.value,
+        _moment(row.created_at),
+        None if row.ended_at is None else _moment(row.ended_at),
         None if row.due_at is None else _moment(row.due_at),
-        None if row.deadline_at is None else _moment(row.deadline_at), row.owner,
+        None if row.deadline_at is None else _moment(row.deadline_at),
+        row.owner,
     )
 
 

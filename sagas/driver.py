@@ -28,7 +28,7 @@ from amends.sagas.journal import Kind, from_row
 from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
-from amends.sagas.run import LiveRun, Limits
+from amends.sagas.run import Limits, LiveRun
 
 HOLD_READS_MS = 50
 """So long outcomes of reads may wait in memory for the next write."""
@@ -43,7 +43,7 @@ class Submits(Protocol):
     """Where turns are written; `persistence/writer.py` is it."""
 
     @property
-    def epoch(self) -> int:
+    def epoch(self) -> int | None:
         """The lease under which this worker writes."""
 
     def submit(self, write: Write, done: Callable[[Receipt], None]) -> None:
@@ -65,8 +65,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Whom a driver tells: a run ended or parked (its row as changed), a run was released until a moment,
-    a run has to be loaded again."""
+    """Whom a driver tells: a run ended or parked, was released until a moment, has to be loaded again."""
 
     settled: Callable[[str, RunChange], None]
     released: Callable[[int | None], None]
@@ -113,8 +112,23 @@ class Driver:
     def begin(self, new: NewRun, done: Callable[[Receipt], None]) -> None:
         """Start a run here: its row and its first turn are written together."""
         row = RunRow(
-            new.id, new.saga, new.version, new.queue, Stored.OPEN, None, new.input, None, None, None, None,
-            new.deadline_at, new.created_at, None, 0, 0, None,
+            new.id,
+            new.saga,
+            new.version,
+            new.queue,
+            Stored.OPEN,
+            None,
+            new.input,
+            None,
+            None,
+            None,
+            None,
+            new.deadline_at,
+            new.created_at,
+            None,
+            0,
+            0,
+            None,
         )
         held = self._hold(row)
         try:
@@ -136,7 +150,7 @@ class Driver:
                 raise ValueError(loaded.unreadable)
             entries = [from_row(entry) for entry in loaded.entries]
             turn = reload(held.run, entries, loaded.inbox, self._now())
-        except Exception as problem:  # a broken record harms its own run only
+        except Exception as problem:  # noqa: BLE001 - a broken record harms its own run only
             self._give_in(held, problem)
             return
         self._carry(held, turn)
@@ -193,7 +207,7 @@ class Driver:
     def _hold(self, row: RunRow, epoch: int | None = None) -> Held:
         run = LiveRun(SAGAS.get((row.saga, row.version)), row, self._limits, worker=self._worker)
         run.elsewhere = self.elsewhere
-        held = Held(run, self._writer.epoch if epoch is None else epoch)
+        held = Held(run, (self._writer.epoch or 0) if epoch is None else epoch)
         self._held[row.id] = held
         self._idle.clear()
         return held
@@ -234,7 +248,7 @@ class Driver:
         news, held.news = held.news, []
         try:
             turn = held.run.turn(news, self._now())
-        except Exception as problem:  # one run's trouble is not the others'
+        except Exception as problem:  # noqa: BLE001 - one run's trouble is not the others'
             self._give_in(held, problem)
             return
         self._carry(held, turn)
@@ -249,16 +263,26 @@ class Driver:
             self._alarm.set(f"{held.run.row.id}\0reads", self._now() + HOLD_READS_MS)
 
     def _write(
-        self, held: Held, turn: Turn, *, start: NewRun | None = None, done: Callable[[Receipt], None] | None = None
+        self,
+        held: Held,
+        turn: Turn,
+        *,
+        start: NewRun | None = None,
+        done: Callable[[Receipt], None] | None = None,
     ) -> None:
         run = held.run
         change = turn.change
         held.writing = True
         write = Write(
-            run.row.id, epoch=held.epoch, start=start,
-            entries=tuple(entry.to_row(run.row.id) for entry in turn.entries), taken=tuple(turn.taken),
-            change=change, mail=run.mail if change is not None and change.release and start is None else None,
-            progressed=turn.progressed, audit=tuple(turn.audit),
+            run.row.id,
+            epoch=held.epoch,
+            start=start,
+            entries=tuple(entry.to_row(run.row.id) for entry in turn.entries),
+            taken=tuple(turn.taken),
+            change=change,
+            mail=run.mail if change is not None and change.release and start is None else None,
+            progressed=turn.progressed,
+            audit=tuple(turn.audit),
         )
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
 
@@ -316,7 +340,9 @@ class Driver:
         log.error("run %s is parked: %s", run_id, problem, exc_info=problem)
         held.run.close()
         reason = f"{type(problem).__name__}: {problem}"
-        entry = EntryRow(run_id, held.written + 1, Kind.PARKED.value, self._now(), meta=json.dumps({"reason": reason}))
+        entry = EntryRow(
+            run_id, held.written + 1, Kind.PARKED.value, self._now(), meta=json.dumps({"reason": reason})
+        )
         row = held.run.row
         change = RunChange(Stored.PARKED, row.cause, row.result, row.error, release=True)
         turn = Turn(change=change, parked=reason)
@@ -331,8 +357,13 @@ class Driver:
 
     def _send_late(self, run_id: str, item: Attempted) -> None:
         meta = {
-            "ref": item.ref, "attempt": item.attempt, "undoing": item.undoing, "outcome": item.outcome.value,
-            "started": item.started_at, "ended": item.ended_at, "worker": self._worker,
+            "ref": item.ref,
+            "attempt": item.attempt,
+            "undoing": item.undoing,
+            "outcome": item.outcome.value,
+            "started": item.started_at,
+            "ended": item.ended_at,
+            "worker": self._worker,
         }
         key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{self._worker}"
         row = InboxRow(run_id, key, Kind.LATE.value, self._now(), json.dumps(meta), item.result or item.error)

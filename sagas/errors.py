@@ -135,7 +135,7 @@ class StepFailed(AmendsError):
     `type` is the original's qualified name, `message` its text, `traceback` its traceback as text.
     """
 
-    def __init__(self, message: str, *, type: str = "", traceback: str = "") -> None:  # noqa: A002 - the field's name
+    def __init__(self, message: str, *, type: str = "", traceback: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.type = type

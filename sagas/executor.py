@@ -8,7 +8,7 @@ import functools
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class Executor:
             self._begin(attempt)
 
     def revoke(self) -> None:
-        """Drop the attempts that have not started: their runs are no longer this worker's, or it is closing."""
+        """Drop the attempts that have not started: the lease is lost, or the worker is closing."""
         self._waiting.clear()
         self._generation += 1
 
@@ -104,7 +104,7 @@ class Executor:
 
     async def _execute(self, attempt: Attempt) -> None:
         generation = self._generation
-        while not self._lease_good():
+        while not self._lease_good():  # noqa: ASYNC110 - the writer's thread renews it
             await asyncio.sleep(LEASE_POLL)
         if generation != self._generation:
             return
@@ -114,11 +114,24 @@ class Executor:
         except asyncio.CancelledError:
             return
         encoded = None if error is None else describe(error).to_json()
-        self._report(attempt.run_id, Attempted(
-            attempt.ref, attempt.attempt, attempt.undoing, outcome, started, self._now(), result, encoded, error,
-        ))
+        self._report(
+            attempt.run_id,
+            Attempted(
+                attempt.ref,
+                attempt.attempt,
+                attempt.undoing,
+                outcome,
+                started,
+                self._now(),
+                result,
+                encoded,
+                error,
+            ),
+        )
 
-    async def _outcome(self, attempt: Attempt, started: int) -> tuple[Outcome, bytes | None, BaseException | None]:
+    async def _outcome(
+        self, attempt: Attempt, started: int
+    ) -> tuple[Outcome, bytes | None, BaseException | None]:
         called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
         no_effect = _no_effect_errors(called)
         try:
@@ -140,19 +153,23 @@ class Executor:
 
     async def _call(self, called: Any, call: Callable[[], Any], attempt: Attempt, started: int) -> Any:
         seconds = attempt.timeout_ms / 1000
-        try:
-            if called.is_async:
-                async with asyncio.timeout(seconds) as limit:
-                    return await call()
-            limit = None
+        if not called.is_async:
             return await self._in_thread(call, attempt, started, seconds)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await call()
         except TimeoutError:
-            if limit is not None and not limit.expired():
+            if not limit.expired():
                 raise
-            raise StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s") from None
+            raise StepTimeout(
+                f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s"
+            ) from None
 
-    async def _in_thread(self, call: Callable[[], Any], attempt: Attempt, started: int, seconds: float) -> Any:
-        """Run a sync function in a thread; one that outlives its time-out is reported once more when it ends."""
+    async def _in_thread(
+        self, call: Callable[[], Any], attempt: Attempt, started: int, seconds: float
+    ) -> Any:
+        """Run a sync function in a thread; one that outlives its time-out is reported again when it ends."""
         future = self._loop.run_in_executor(self._pool, functools.partial(copy_context().run, call))
         done, _ = await asyncio.wait((future,), timeout=seconds)
         if done:
@@ -165,9 +182,20 @@ class Executor:
             return
         outcome, result, error = self._landed(STEPS.get(attempt.name), future.result())
         encoded = None if error is None else describe(error).to_json()
-        self._report(attempt.run_id, Attempted(
-            attempt.ref, attempt.attempt, attempt.undoing, outcome, started, self._now(), result, encoded, error,
-        ))
+        self._report(
+            attempt.run_id,
+            Attempted(
+                attempt.ref,
+                attempt.attempt,
+                attempt.undoing,
+                outcome,
+                started,
+                self._now(),
+                result,
+                encoded,
+                error,
+            ),
+        )
 
     def _landed(self, called: Any, result: Any) -> tuple[Outcome, bytes | None, BaseException | None]:
         if not isinstance(called, Step):
@@ -177,7 +205,9 @@ class Executor:
             encoded = called.result.encode(result)
             called.result.decode(encoded)
         except (ValueError, AmendsError) as problem:
-            error = ResultInvalid(f"{what} doesn't fit its annotation, although its effect has landed: {problem}")
+            error = ResultInvalid(
+                f"{what} doesn't fit its annotation, although its effect has landed: {problem}"
+            )
             return Outcome.LANDED, None, error
         if len(encoded) > self._settings.max_payload:
             return Outcome.LANDED, None, too_large(what, len(encoded), self._settings.max_payload)
@@ -206,8 +236,9 @@ def _undo(called: Compensation[Any], attempt: Attempt) -> Undo[Any]:
         try:
             result = called.step.result.decode(attempt.result)
         except ValueError as error:
-            raise ResultInvalid(f"the recorded result of {called.step.name!r} doesn't fit its annotation: {error}"
-                                ) from error
+            raise ResultInvalid(
+                f"the recorded result of {called.step.name!r} doesn't fit its annotation: {error}"
+            ) from error
     return Undo(result, attempt.outcome, attempt.cause, attempt.forward_key, attempt.key)
 
 

@@ -18,7 +18,7 @@ LONGEST_TEXT = 8_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception as recorded: its class by name, its text, its arguments where JSON has them, its traceback."""
+    """An exception as recorded: class by name, text, arguments where JSON has them, traceback."""
 
     type: str
     message: str
@@ -67,9 +67,9 @@ def _rebuilt(kind: type[BaseException], failure: Failure) -> BaseException | Non
         return None
 
 
-def named_by(functions: Iterable[Callable[..., Any]], declared: Iterable[type[BaseException]]) -> Callable[
-    [str], type[BaseException] | None
-]:
+def named_by(
+    functions: Iterable[Callable[..., Any]], declared: Iterable[type[BaseException]]
+) -> Callable[[str], type[BaseException] | None]:
     """Make a look-up of exception classes by recorded name.
 
     It finds what the code of these functions can name itself: their globals, the modules in them, their
@@ -101,9 +101,10 @@ def _find(
                 if isinstance(value, type | ModuleType)
             )
     for kind in candidates:
-        if isinstance(kind, type) and issubclass(kind, BaseException):
-            if kind.__module__ == module and kind.__qualname__ == qualname:
-                return kind
+        is_error = isinstance(kind, type) and issubclass(kind, BaseException)
+        if is_error and kind.__module__ == module and kind.__qualname__ == qualname:
+            found: type[BaseException] = kind
+            return found
     return None
 
 

@@ -37,7 +37,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """One run in a list: what it is, how it stands, and when. `cause` says what ended it or turned it round."""
+    """One run in a list: what it is, how it stands, and when. `cause` says what ended it."""
 
     id: str
     saga: str
@@ -62,7 +62,7 @@ class Run(Generic[R]):
     def __repr__(self) -> str:
         return f"<Run {self.id!r}>"
 
-    async def result(self, timeout: float | dt.timedelta | None = None) -> R:  # noqa: ASYNC109 - part of the fixed surface
+    async def result(self, timeout: float | dt.timedelta | None = None) -> R:
         """Wait for the run's result.
 
         Giving up the wait never cancels the run. `timeout` is in seconds or a `timedelta`.
@@ -107,8 +107,9 @@ class Run(Generic[R]):
         try:
             result: R = self._saga.result.decode(data)
         except ValueError as error:
-            raise ResultInvalid(f"run {self.id!r}: its stored result doesn't fit {self._saga.name!r}'s annotation: "
-                                f"{error}") from error
+            raise ResultInvalid(
+                f"run {self.id!r}: its stored result doesn't fit {self._saga.name!r}'s annotation: {error}"
+            ) from error
         return result
 
     async def _failure(self, row: RunRow) -> RunFailed:
@@ -127,7 +128,9 @@ class Run(Generic[R]):
 
     async def _why_parked(self) -> tuple[str, list[str]]:
         entries = await self.journal()
-        reason = next((e.meta.get("reason", "") for e in reversed(entries) if e.kind is Kind.PARKED), "unknown reason")
+        reason = next(
+            (e.meta.get("reason", "") for e in reversed(entries) if e.kind is Kind.PARKED), "unknown reason"
+        )
         return reason, [f"{step.name} ({step.ref})" for step in owed(fold(entries).steps)]
 
 

@@ -163,8 +163,16 @@ def _intent(history: History, entry: Entry) -> StepRecord:
     if entry.ref is None:
         raise ValueError(f"journal entry {entry.seq} is an intent without a number")
     step = StepRecord(
-        entry.ref, entry.name or "", Effect(meta["effect"]), meta["key"], meta.get("handler"),
-        entry.payload or b"", entry.seq, entry.at, meta["timeout"], entry.attempt or 1,
+        entry.ref,
+        entry.name or "",
+        Effect(meta["effect"]),
+        meta["key"],
+        meta.get("handler"),
+        entry.payload or b"",
+        entry.seq,
+        entry.at,
+        meta["timeout"],
+        entry.attempt or 1,
     )
     history.steps[step.ref] = step
     return step
@@ -175,8 +183,15 @@ def _outcome_of(history: History, entry: Entry) -> StepRecord:
     if entry.ref is not None and entry.ref not in history.steps and entry.meta.get("read"):
         arguments, outcome = split_read(entry.payload or b"")
         step = StepRecord(
-            entry.ref, entry.name or "", Effect.READ, "", None, arguments, entry.seq,
-            entry.meta.get("started", entry.at), 0,
+            entry.ref,
+            entry.name or "",
+            Effect.READ,
+            "",
+            None,
+            arguments,
+            entry.seq,
+            entry.meta.get("started", entry.at),
+            0,
         )
         history.steps[entry.ref] = step
         step.result = step.error = outcome

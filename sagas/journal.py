@@ -55,7 +55,7 @@ class Kind(StrEnum):
 
 @dataclass(slots=True)
 class Entry:
-    """One journal entry in memory. Times are milliseconds of database time; `ref` numbers steps and timers."""
+    """One journal entry in memory. Times are milliseconds of database time; `ref` numbers steps, timers."""
 
     seq: int
     kind: Kind

@@ -38,7 +38,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """What came of an attempt. `result` and `error` are JSON; `exception` is the error itself while it lives."""
+    """What came of an attempt. `result` and `error` are JSON; `exception` the error itself."""
 
     ref: int
     attempt: int

@@ -58,8 +58,12 @@ async def assemble(plan: Plan) -> Parts:
     serves = functools.partial(everything_defined, plan.sagas)
     try:
         writer = await asyncio.to_thread(
-            database.writer, worker, serves(), loop.call_soon_threadsafe,
-            lambda: late and late[0].scheduler.news(), lambda: late and late[0].driver.fenced(),
+            database.writer,
+            worker,
+            serves(),
+            loop.call_soon_threadsafe,
+            lambda: _each(late, lambda parts: parts.scheduler.news()),
+            lambda: _each(late, lambda parts: parts.driver.fenced()),
         )
     except BaseException:
         database.close()
@@ -71,11 +75,19 @@ async def assemble(plan: Plan) -> Parts:
     lease_s = plan.lease_ms / 1000
     if worker is not None:
         driver.executor = Executor(
-            plan.settings, now=database.now, report=driver.attempted,
+            plan.settings,
+            now=database.now,
+            report=driver.attempted,
             lease_good=lambda: time.monotonic() - writer.renewed < lease_s,
         )
     scheduler = Scheduler(
-        database, writer, driver, waits, worker=worker, max_running=plan.max_running, serves=serves,
+        database,
+        writer,
+        driver,
+        waits,
+        worker=worker,
+        max_running=plan.max_running,
+        serves=serves,
         look_after_ms=max(plan.lease_ms // 5, 100),
     )
     late.append(Parts(database, writer, driver, scheduler, waits, worker))
@@ -99,18 +111,21 @@ def worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
+def _each(late: Iterable[Parts], act: Callable[[Parts], None]) -> None:
+    """Do something with the parts once they are together."""
+    for parts in late:
+        act(parts)
+
+
 def _hooks(late: Iterable[Parts], waits: Waits) -> Hooks:
     def settled(run_id: str, _change: RunChange) -> None:
         waits.wake(run_id)
-        for parts in late:
-            parts.scheduler.released(None)
+        released(None)
 
     def released(due_at: int | None) -> None:
-        for parts in late:
-            parts.scheduler.released(due_at)
+        _each(late, lambda parts: parts.scheduler.released(due_at))
 
     def reload(run_id: str, epoch: int) -> None:
-        for parts in late:
-            parts.scheduler.reload(run_id, epoch)
+        _each(late, lambda parts: parts.scheduler.reload(run_id, epoch))
 
     return Hooks(settled, released, reload)

@@ -16,7 +16,7 @@ D = TypeVar("D")
 
 
 class Definitions(Generic[K, D]):
-    """Definitions of one kind. Defined again from the same file, one replaces the other; else it is an error."""
+    """Definitions of one kind. Defined again from the same file, one replaces the other."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind

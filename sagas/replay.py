@@ -9,7 +9,7 @@ from amends.sagas.journal import Entry
 SHOWN = 300
 
 
-class Diverged(Exception):  # noqa: N818 - not an error of the user's: it never leaves the run's turn
+class Diverged(Exception):
     """The body and the journal say different things; `report` shows both sides."""
 
     def __init__(self, report: str) -> None:
@@ -49,13 +49,16 @@ class Matcher:
         """Check that the body asked for nothing that the journal lacks at this point. Raises `Diverged`."""
         for command in self._open.values():
             if command.step.effect != "read":
+                asked = _shown(command.step.name, command.arguments)
                 raise Diverged(
-                    f"journal entry {entry.seq} says: {entry.kind} ({entry.name or entry.ref}); before it, the body "
-                    f"asks for a step that the journal lacks: {_shown(command.step.name, command.arguments)}"
+                    f"journal entry {entry.seq} says: {entry.kind} ({entry.name or entry.ref}); before it, "
+                    f"the body asks for a step that the journal lacks: {asked}"
                 )
 
     def _report(self, entry: Entry, record: StepRecord, command: Command | None) -> str:
-        recorded = f"journal entry {entry.seq} says: {_shown(record.name, record.arguments)} (step {record.ref})"
+        recorded = (
+            f"journal entry {entry.seq} says: {_shown(record.name, record.arguments)} (step {record.ref})"
+        )
         if command is not None:
             asked = f"the body asks for: {_shown(command.step.name, command.arguments)}"
         elif self._open:

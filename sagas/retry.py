@@ -73,7 +73,9 @@ def _named(policy: Retry, error: BaseException) -> bool:
     if isinstance(on, tenacity.retry_base):
         return False
     kinds = on if isinstance(on, tuple) else (on,)
-    return any(isinstance(error, kind) for kind in kinds if issubclass(kind, (NoEffect, Fatal)) or kind not in BROAD)
+    return any(
+        isinstance(error, kind) for kind in kinds if issubclass(kind, (NoEffect, Fatal)) or kind not in BROAD
+    )
 
 
 BROAD = (BaseException, Exception)

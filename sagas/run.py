@@ -98,8 +98,11 @@ class LiveRun:
         return self.finish(max(now, self.history.at))
 
     def cut(self, now: int, cut_short: Container[tuple[int, bool]]) -> Turn:
-        """Give the run up at a shutdown. `cut_short` are the attempts, by number and whether they undo, that
-        were stopped under way; what had not started is as if it had never been asked for."""
+        """Give the run up at a shutdown.
+
+        `cut_short` are the attempts, by number and whether they undo, that were stopped under way; what had
+        not started is as if it had never been asked for.
+        """
         self.draft = Turn()
         now = max(now, self.history.at)
         self.close()
@@ -117,9 +120,15 @@ class LiveRun:
             self.body.shut()
             self.body = None
 
-    def record(  # noqa: PLR0913 - the fields of an entry
-        self, kind: Kind, at: int, ref: int | None = None, attempt: int | None = None, name: str | None = None,
-        meta: dict[str, Any] | None = None, payload: bytes | None = None,
+    def record(
+        self,
+        kind: Kind,
+        at: int,
+        ref: int | None = None,
+        attempt: int | None = None,
+        name: str | None = None,
+        meta: dict[str, Any] | None = None,
+        payload: bytes | None = None,
     ) -> tuple[Entry, int | None]:
         """Append an entry. Gives it, and the number of the step whose outcome it delivers to the body."""
         entry = Entry(self.history.seq + 1, kind, at, ref, attempt, name, meta or {}, payload)
@@ -129,9 +138,17 @@ class LiveRun:
             self.draft.durable = True
         return entry, delivered
 
-    def tell(  # noqa: PLR0913 - the fields of an entry
-        self, kind: Kind, at: int, ref: int, attempt: int | None = None, name: str | None = None,
-        meta: dict[str, Any] | None = None, payload: bytes | None = None, *, advance: bool = True,
+    def tell(
+        self,
+        kind: Kind,
+        at: int,
+        ref: int,
+        attempt: int | None = None,
+        name: str | None = None,
+        meta: dict[str, Any] | None = None,
+        payload: bytes | None = None,
+        *,
+        advance: bool = True,
     ) -> None:
         """Append an entry that may be news to the body, and let the body go on with it."""
         entry, delivered = self.record(kind, at, ref, attempt, name, meta, payload)
@@ -141,7 +158,7 @@ class LiveRun:
             self.collect(at)
 
     def advance(self, entry: Entry, delivered: int | None) -> None:
-        """Let the body go on with what an entry tells it. Raises `Diverged` when it can't have waited for it."""
+        """Let the body go on with what an entry tells it. Raises `Diverged` where it can't."""
         body = self.body
         if body is None:
             return
@@ -183,8 +200,10 @@ class LiveRun:
         step = command.step
         compensation = step.current_compensation
         meta = {
-            "effect": step.effect.value, "key": step_key(self.row.id, self.row.created_at, command.ref),
-            "timeout": step.timeout_ms, "worker": self.worker,
+            "effect": step.effect.value,
+            "key": step_key(self.row.id, self.row.created_at, command.ref),
+            "timeout": step.timeout_ms,
+            "worker": self.worker,
         }
         if compensation is not None:
             meta["handler"] = compensation.handler
@@ -200,10 +219,22 @@ class LiveRun:
         handler = HANDLERS.get(step.handler or "")
         timeout = step.timeout_ms if handler is None else handler.timeout_ms
         self.executing += 1
-        self.draft.attempts.append(Attempt(
-            self.row.id, step.ref, step.undo_attempt, step.name, undo_key(step.key), step.arguments, timeout,
-            step.handler, step.result if step.landed else None, step.outcome, step.cause, step.key,
-        ))
+        self.draft.attempts.append(
+            Attempt(
+                self.row.id,
+                step.ref,
+                step.undo_attempt,
+                step.name,
+                undo_key(step.key),
+                step.arguments,
+                timeout,
+                step.handler,
+                step.result if step.landed else None,
+                step.outcome,
+                step.cause,
+                step.key,
+            )
+        )
 
     def wait_until(self, due: int, ref: int) -> None:
         """Note that a step, or its compensation, is due again at a moment."""
@@ -228,7 +259,9 @@ class LiveRun:
             self.draft.durable = True
             self.close()
 
-    def state(self, *, due_at: int | None = None, release: bool = False, needs: str | None = None) -> RunChange:
+    def state(
+        self, *, due_at: int | None = None, release: bool = False, needs: str | None = None
+    ) -> RunChange:
         """Give the run's row as it is now."""
         history = self.history
         status = Stored.COMPENSATING if history.compensating else Stored.OPEN
@@ -255,15 +288,22 @@ class LiveRun:
         if attempt.ref in self.history.steps:
             self.executing -= 1
             error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
-            self.record(Kind.FAILED, now, attempt.ref, attempt.attempt, attempt.name,
-                        {"outcome": Outcome.NOT_LANDED.value}, error)
+            self.record(
+                Kind.FAILED,
+                now,
+                attempt.ref,
+                attempt.attempt,
+                attempt.name,
+                {"outcome": Outcome.NOT_LANDED.value},
+                error,
+            )
 
     def _abandon(self, step: StepRecord, now: int) -> None:
         if step.phase is Phase.FAILED and step.undoing is Undoing.DONE:
             return
         self.record(Kind.ABANDONED, now, step.ref, name=step.name)
 
-    def _start(self, ref: int, attempt: int, name: str, key: str, arguments: bytes, timeout_ms: int) -> None:  # noqa: PLR0913 - an attempt's fields
+    def _start(self, ref: int, attempt: int, name: str, key: str, arguments: bytes, timeout_ms: int) -> None:
         self.executing += 1
         self.draft.attempts.append(Attempt(self.row.id, ref, attempt, name, key, arguments, timeout_ms))
 

@@ -25,9 +25,15 @@ R = TypeVar("R")
 class Saga(Generic[P, R]):
     """An `async def` whose steps are recorded and whose body is replayed. `saga.fn` is the plain function."""
 
-    def __init__(  # noqa: PLR0913 - the options of the decorator
-        self, fn: Callable[P, Coroutine[Any, Any, R]], *, name: str, version: str, deadline: timedelta | None,
-        queue: str, names: Mapping[str, Any],
+    def __init__(
+        self,
+        fn: Callable[P, Coroutine[Any, Any, R]],
+        *,
+        name: str,
+        version: str,
+        deadline: timedelta | None,
+        queue: str,
+        names: Mapping[str, Any],
     ) -> None:
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn
@@ -44,7 +50,9 @@ class Saga(Generic[P, R]):
     def result(self) -> JsonType[Any]:
         """The type of the saga's result."""
         if self._result is None:
-            self._result = json_type(self.arguments.hints().get("return", Any), f"saga {self.name!r}: its result")
+            self._result = json_type(
+                self.arguments.hints().get("return", Any), f"saga {self.name!r}: its result"
+            )
         return self._result
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
@@ -54,8 +62,8 @@ class Saga(Generic[P, R]):
         """
         if context.BODY.get() is not None:
             raise DefinitionError(
-                f"saga {self.name!r} was called in another saga's body; call what they share as a step or a plain "
-                "async function, or start it as a run of its own from a step"
+                f"saga {self.name!r} was called in another saga's body; call what they share as a step or a "
+                "plain async function, or start it as a run of its own from a step"
             )
         return self.fn(*args, **kwargs)
 
@@ -64,11 +72,20 @@ class Saga(Generic[P, R]):
 def saga(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Saga[P, R]: ...
 @overload
 def saga(
-    *, name: str | None = None, version: str | int = "1", deadline: timedelta | None = None, queue: str = "default",
+    *,
+    name: str | None = None,
+    version: str | int = "1",
+    deadline: timedelta | None = None,
+    queue: str = "default",
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Saga[P, R]]: ...
 def saga(
-    fn: Callable[..., Any] | None = None, /, *, name: str | None = None, version: str | int = "1",
-    deadline: timedelta | None = None, queue: str = "default",
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | int = "1",
+    deadline: timedelta | None = None,
+    queue: str = "default",
 ) -> Any:
     """Make an `async def` a saga.
 
@@ -80,11 +97,18 @@ def saga(
     ... async def fulfil_order(order_id: str) -> str:
     ...     return await reserve_stock(order_id)
     """
+
     def decorate(fn: Callable[..., Any]) -> Saga[..., Any]:
         if not inspect.iscoroutinefunction(fn):
             raise DefinitionError(f"@saga: {fn!r} must be an `async def`")
-        made = Saga(fn, name=name or fn.__qualname__, version=str(version), deadline=deadline, queue=queue,
-                    names=callers_names())
+        made = Saga(
+            fn,
+            name=name or fn.__qualname__,
+            version=str(version),
+            deadline=deadline,
+            queue=queue,
+            names=callers_names(),
+        )
         for finding in check_body(fn):
             warnings.warn(str(finding), DeterminismWarning, stacklevel=3)
         SAGAS.add((made.name, made.version), made, fn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 CLAIM_AT_ONCE = 500
 SLOW_POLL = 5.0
-"""Seconds between two looks at the database that nobody asked for: behind every notification stands a poll."""
+"""Seconds between two looks that nobody asked for: behind every notification stands a poll."""
 AWAITED_POLL = 1.0
 
 
@@ -32,9 +33,17 @@ class Scheduler:
     Each look at the database runs at most once at a time; asked for meanwhile, it runs once more after.
     """
 
-    def __init__(  # noqa: PLR0913 - what it stands between
-        self, database: Database, writer: Writer, driver: Driver, waits: Waits, *, worker: str | None,
-        max_running: int, serves: Callable[[], Serves], look_after_ms: int,
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        driver: Driver,
+        waits: Waits,
+        *,
+        worker: str | None,
+        max_running: int,
+        serves: Callable[[], Serves],
+        look_after_ms: int,
     ) -> None:
         self._database = database
         self._writer = writer
@@ -143,8 +152,8 @@ class Scheduler:
             self._crowded = room <= 0
             if room <= 0:
                 return
-            epoch = self._writer.epoch
-            loaded = await self._answer(lambda done, room=room: self._writer.claim(room, self._serves(), done))
+            epoch = self._writer.epoch or 0
+            loaded = await self._answer(functools.partial(self._writer.claim, room, self._serves()))
             for run in loaded:
                 self._driver.adopt(run, epoch)
             if not loaded:
@@ -197,7 +206,10 @@ class Scheduler:
 def handlers_of(workers: Iterable[WorkerRow], *, but: str | None) -> frozenset[str]:
     """Give the compensation handlers that other workers have."""
     return frozenset(
-        handler for worker in workers if worker.id != but for handler in json.loads(worker.serves).get("handlers", ())
+        handler
+        for worker in workers
+        if worker.id != but
+        for handler in json.loads(worker.serves).get("handlers", ())
     )
 
 

@@ -63,8 +63,11 @@ def leave(run: LiveRun, now: int) -> None:
         if run.history.stuck and wake_at(run) is None:
             _write_parked(run, _stuck(run), now)
         elif wake_at(run) is None:
-            _write_parked(run, "the body waits for something that can never come: no step, timer or message is "
-                               "under way", now)
+            _write_parked(
+                run,
+                "the body waits for something that can never come: no step, timer or message is under way",
+                now,
+            )
     elif run.history.stuck:
         _write_parked(run, _stuck(run), now)
 
@@ -115,7 +118,13 @@ def _undo(run: LiveRun, step: StepRecord, cause: str, now: int) -> None:
 def _body_ended(run: LiveRun, body: Body, now: int) -> None:
     error = body.error()
     if error is None:
-        if body.loop.unfinished() or run.history.active or run.history.unsettled or run.history.stuck or run.reads:
+        if (
+            body.loop.unfinished()
+            or run.history.active
+            or run.history.unsettled
+            or run.history.stuck
+            or run.reads
+        ):
             return
         try:
             result = _encoded(run, body)
@@ -173,7 +182,9 @@ def _hand_on(run: LiveRun, handler: str, now: int) -> None:
     if handler in run.elsewhere:
         run.draft.change = run.state(due_at=now, release=True, needs=handler)
     else:
-        _write_parked(run, f"compensation {handler!r} is defined in no worker; deploy code that has it", now, handler)
+        _write_parked(
+            run, f"compensation {handler!r} is defined in no worker; deploy code that has it", now, handler
+        )
 
 
 def _stuck(run: LiveRun) -> str:

@@ -8,13 +8,26 @@ from amends.persistence.records import Cause, RunRow
 from amends.persistence.records import Status as Stored
 
 TRANSITIONS: dict[Stored, frozenset[Stored]] = {
-    Stored.OPEN: frozenset({
-        Stored.COMPENSATING, Stored.PARKED, Stored.COMPLETED, Stored.COMPENSATED,
-        Stored.PARTIALLY_COMPENSATED, Stored.FAILED, Stored.CANCELLED,
-    }),
-    Stored.COMPENSATING: frozenset({
-        Stored.PARKED, Stored.COMPENSATED, Stored.PARTIALLY_COMPENSATED, Stored.FAILED, Stored.CANCELLED,
-    }),
+    Stored.OPEN: frozenset(
+        {
+            Stored.COMPENSATING,
+            Stored.PARKED,
+            Stored.COMPLETED,
+            Stored.COMPENSATED,
+            Stored.PARTIALLY_COMPENSATED,
+            Stored.FAILED,
+            Stored.CANCELLED,
+        }
+    ),
+    Stored.COMPENSATING: frozenset(
+        {
+            Stored.PARKED,
+            Stored.COMPENSATED,
+            Stored.PARTIALLY_COMPENSATED,
+            Stored.FAILED,
+            Stored.CANCELLED,
+        }
+    ),
     Stored.PARKED: frozenset({Stored.OPEN, Stored.COMPENSATING}),
     Stored.COMPLETED: frozenset(),
     Stored.COMPENSATED: frozenset({Stored.COMPENSATING}),
@@ -22,11 +35,17 @@ TRANSITIONS: dict[Stored, frozenset[Stored]] = {
     Stored.FAILED: frozenset({Stored.COMPENSATING}),
     Stored.CANCELLED: frozenset({Stored.COMPENSATING}),
 }
-"""What may follow what. An end goes back to compensating only when late evidence says that an effect stands."""
+"""What may follow what. An end goes back to compensating only on late evidence of an effect."""
 
-ENDS = frozenset({
-    Stored.COMPLETED, Stored.COMPENSATED, Stored.PARTIALLY_COMPENSATED, Stored.FAILED, Stored.CANCELLED,
-})
+ENDS = frozenset(
+    {
+        Stored.COMPLETED,
+        Stored.COMPENSATED,
+        Stored.PARTIALLY_COMPENSATED,
+        Stored.FAILED,
+        Stored.CANCELLED,
+    }
+)
 
 
 class Status(StrEnum):

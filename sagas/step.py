@@ -44,8 +44,14 @@ class Undo(Generic[R]):
 class Compensation(Generic[R]):
     """A function registered to undo a step's effect, pinned in the journal by name and version."""
 
-    def __init__(  # noqa: PLR0913 - the options of the decorator, each keyword-only
-        self, step: Step[..., R], fn: Callable[..., Any], *, name: str, version: str, retry: Retry,
+    def __init__(
+        self,
+        step: Step[..., R],
+        fn: Callable[..., Any],
+        *,
+        name: str,
+        version: str,
+        retry: Retry,
         timeout: timedelta,
     ) -> None:
         self.step = step
@@ -78,8 +84,8 @@ class Compensation(Generic[R]):
         wanted = 1 + len(self.step.arguments.parameters)
         if len(parameters) != wanted:
             raise DefinitionError(
-                f"compensation {self.name!r} takes {len(parameters)} parameters; it gets `undo` and then those "
-                f"of step {self.step.name!r}: ({', '.join(('undo', *self.step.arguments.names))})"
+                f"compensation {self.name!r} takes {len(parameters)} parameters; it gets `undo` and then "
+                f"those of step {self.step.name!r}: ({', '.join(('undo', *self.step.arguments.names))})"
             )
 
 
@@ -100,7 +106,9 @@ class Step(Generic[P, R]):
     `step.fn` is the plain function. Outside a run, awaiting the call runs the function plainly.
     """
 
-    def __init__(self, fn: Callable[P, Any], name: str, options: StepOptions, names: Mapping[str, Any]) -> None:
+    def __init__(
+        self, fn: Callable[P, Any], name: str, options: StepOptions, names: Mapping[str, Any]
+    ) -> None:
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn
         self.name = name
@@ -157,7 +165,11 @@ class Step(Generic[P, R]):
 
     @overload
     def compensation(
-        self, *, name: str | None = None, version: str = "1", retry: Retry | None = None,
+        self,
+        *,
+        name: str | None = None,
+        version: str = "1",
+        retry: Retry | None = None,
         timeout: timedelta | None = None,
     ) -> Callable[
         [Callable[Concatenate[Undo[R], P], Awaitable[None] | None]],
@@ -165,8 +177,14 @@ class Step(Generic[P, R]):
     ]: ...
 
     def compensation(
-        self, fn: Callable[..., Any] | None = None, /, *, name: str | None = None, version: str = "1",
-        retry: Retry | None = None, timeout: timedelta | None = None,
+        self,
+        fn: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        version: str = "1",
+        retry: Retry | None = None,
+        timeout: timedelta | None = None,
     ) -> Any:
         """Register the function that undoes this step's effect.
 
@@ -176,12 +194,20 @@ class Step(Generic[P, R]):
         Raises `DefinitionError` when the parameters don't fit, or the step's effect has no way back.
         """
         if fn is None:
-            return functools.partial(self.compensation, name=name, version=version, retry=retry, timeout=timeout)
+            return functools.partial(
+                self.compensation, name=name, version=version, retry=retry, timeout=timeout
+            )
         if self.options.effect not in (None, Effect.COMPENSATABLE):
-            raise DefinitionError(f"step {self.name!r} is declared {self.options.effect}; it takes no compensation")
+            raise DefinitionError(
+                f"step {self.name!r} is declared {self.options.effect}; it takes no compensation"
+            )
         made = Compensation(
-            self, fn, name=name or getattr(fn, "__qualname__", f"{self.name}.compensation"), version=version,
-            retry=retry or UNDO_RETRY, timeout=timeout or self.options.timeout,
+            self,
+            fn,
+            name=name or str(fn.__qualname__),
+            version=version,
+            retry=retry or UNDO_RETRY,
+            timeout=timeout or self.options.timeout,
         )
         HANDLERS.add(made.handler, made, fn)
         self._compensation = made
@@ -200,13 +226,24 @@ def step(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
 def step(fn: Callable[P, R], /) -> Step[P, R]: ...
 @overload
 def step(
-    *, name: str | None = None, retry: Retry | None = None, timeout: timedelta = TIMEOUT,
-    no_effect: tuple[type[BaseException], ...] = (), on_unknown: str = OnUnknown.RETRY, effect: str | None = None,
+    *,
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta = TIMEOUT,
+    no_effect: tuple[type[BaseException], ...] = (),
+    on_unknown: str = OnUnknown.RETRY,
+    effect: str | None = None,
 ) -> StepDecorator: ...
-def step(  # noqa: PLR0913 - the options of a step, each keyword-only
-    fn: Callable[..., Any] | None = None, /, *, name: str | None = None, retry: Retry | None = None,
-    timeout: timedelta = TIMEOUT, no_effect: tuple[type[BaseException], ...] = (),
-    on_unknown: str = OnUnknown.RETRY, effect: str | None = None,
+def step(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta = TIMEOUT,
+    no_effect: tuple[type[BaseException], ...] = (),
+    on_unknown: str = OnUnknown.RETRY,
+    effect: str | None = None,
 ) -> Any:
     """Make a function, sync or async, a step.
 
@@ -226,17 +263,23 @@ def step(  # noqa: PLR0913 - the options of a step, each keyword-only
 class StepDecorator:
     """What `@step(...)` with options returns: it makes a function a step."""
 
-    def __init__(  # noqa: PLR0913 - the options of a step
-        self, name: str | None, retry: Retry, timeout: timedelta, no_effect: tuple[type[BaseException], ...],
-        on_unknown: str, effect: str | None,
+    def __init__(
+        self,
+        name: str | None,
+        retry: Retry,
+        timeout: timedelta,
+        no_effect: tuple[type[BaseException], ...],
+        on_unknown: str,
+        effect: str | None,
     ) -> None:
         self._name = name
         try:
             kind = None if effect is None else Effect(effect)
             self._options = StepOptions(retry, timeout, no_effect, OnUnknown(on_unknown), kind)
         except ValueError as error:
-            raise DefinitionError(f"@step: {error}; effect= takes {_choices(Effect)}, on_unknown= "
-                                  f"{_choices(OnUnknown)}") from None
+            raise DefinitionError(
+                f"@step: {error}; effect= takes {_choices(Effect)}, on_unknown= {_choices(OnUnknown)}"
+            ) from None
         if timeout <= timedelta(0):
             raise DefinitionError(f"@step: timeout={timeout} must be more than nothing")
 
@@ -252,5 +295,5 @@ class StepDecorator:
         return made
 
 
-def _choices(kind: type[Effect] | type[OnUnknown]) -> str:
+def _choices(kind: type[Effect | OnUnknown]) -> str:
     return ", ".join(repr(str(choice)) for choice in kind)

@@ -45,8 +45,11 @@ def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
 def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
     """Record that an attempt was lost with its worker: it may still land until its window ends (S2, S6)."""
     definition = STEPS.get(step.name)
-    again = not run.history.compensating and not step.abandoned and definition is not None and (
-        step.effect is Effect.READ or definition.options.on_unknown is OnUnknown.RETRY
+    again = (
+        not run.history.compensating
+        and not step.abandoned
+        and definition is not None
+        and (step.effect is Effect.READ or definition.options.on_unknown is OnUnknown.RETRY)
     )
     meta: dict[str, Any] = {"window": now + step.timeout_ms}
     payload = None
@@ -54,8 +57,10 @@ def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
         meta["drained"] = True
     if not again:
         meta |= {"final": True, "outcome": Outcome.UNKNOWN.value}
-        error = WorkerLost(f"attempt {step.attempt} of step {step.name!r} was lost with its worker; "
-                           "nobody knows whether it landed")
+        error = WorkerLost(
+            f"attempt {step.attempt} of step {step.name!r} was lost with its worker; "
+            "nobody knows whether it landed"
+        )
         payload = describe(error).to_json()
     run.tell(Kind.LOST, now, step.ref, step.attempt, step.name, meta, payload)
     if again and not drained:
@@ -68,7 +73,9 @@ def _take_outcome(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, 
         return
     again = not (run.history.compensating or step.abandoned)
     verdict = judge(step, item, STEPS.get(step.name), again=again, seed=f"{run.row.id}/{step.ref}")
-    run.tell(verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance)
+    run.tell(
+        verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance
+    )
     if verdict.kind is Kind.RETRY and step.phase is Phase.WAITING:
         run.wait_until(verdict.meta["due"], step.ref)
 
@@ -77,8 +84,12 @@ def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, a
     if step.undoing is not Undoing.RUNNING or item.attempt != step.undo_attempt:
         return
     handler = HANDLERS.get(step.handler or "")
-    verdict = judge_undo(step, item, None if handler is None else handler.retry, seed=f"{run.row.id}/{step.ref}/undo")
-    run.tell(verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance)
+    verdict = judge_undo(
+        step, item, None if handler is None else handler.retry, seed=f"{run.row.id}/{step.ref}/undo"
+    )
+    run.tell(
+        verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance
+    )
     if verdict.kind is Kind.UNDO_RETRY:
         run.wait_until(verdict.meta["due"], step.ref)
 
@@ -107,24 +118,40 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
             run.switch(Cause.CANCEL, now)
     else:
         step = run.history.steps.get(meta["ref"])
-        found = late_meta(step, undoing=meta["undoing"], outcome=meta["outcome"], started=meta["started"],
-                          ended=meta["ended"])
+        found = late_meta(
+            step,
+            undoing=meta["undoing"],
+            outcome=meta["outcome"],
+            started=meta["started"],
+            ended=meta["ended"],
+        )
         _record_late(run, step, meta["ref"], meta["attempt"], found, row.payload, now)
 
 
 def _take_late(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> None:
-    found = late_meta(step, undoing=False, outcome=item.outcome.value, started=item.started_at, ended=item.ended_at)
+    found = late_meta(
+        step, undoing=False, outcome=item.outcome.value, started=item.started_at, ended=item.ended_at
+    )
     _record_late(run, step, item.ref, item.attempt, found, item.result or item.error, now)
 
 
-def _record_late(  # noqa: PLR0913 - the fields of the entry
-    run: LiveRun, step: StepRecord | None, ref: int, attempt: int, meta: dict[str, Any], payload: bytes | None,
+def _record_late(
+    run: LiveRun,
+    step: StepRecord | None,
+    ref: int,
+    attempt: int,
+    meta: dict[str, Any],
+    payload: bytes | None,
     now: int,
 ) -> None:
     """Record an outcome that came late: it may confirm what is owed, it never advances the run (S5)."""
     run.record(Kind.LATE, now, ref, attempt, step.name if step else None, meta, payload)
     run.order = None
-    run.draft.audit.append(AuditRow(run.row.id, now, run.worker, "late outcome", json.dumps({"ref": ref, **meta})))
+    run.draft.audit.append(
+        AuditRow(run.row.id, now, run.worker, "late outcome", json.dumps({"ref": ref, **meta}))
+    )
     if meta.get("after_undo") and step is not None:
-        run.park(f"step {step.name!r} ({ref}) landed after it had been undone, so its effect may stand; look at what "
-                 "the participant holds")
+        run.park(
+            f"step {step.name!r} ({ref}) landed after it had been undone, so its effect may stand; look at "
+            "what the participant holds"
+        )

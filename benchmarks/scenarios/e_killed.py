@@ -112,9 +112,10 @@ async def finish(url: str, path: str, ids: list[str], begun: float) -> dict[str,
 
     async def complete(name: str) -> bool:
         try:
-            return await (await coordinator.get(name)).result(timeout=PATIENCE_SECONDS) == STEPS
+            result: object = await (await coordinator.get(name)).result(timeout=PATIENCE_SECONDS)
         except (RunFailed, TimeoutError):
             return False
+        return result == STEPS
 
     async with Coordinator(url) as coordinator:
         ready = time.monotonic() - begun

@@ -16,7 +16,7 @@ SECONDS = 60
 
 
 class Program:
-    """A file of the examples, running; leaving the block ends it. `lines` are the lines read so far."""
+    """A file of the examples, running; leaving the block ends it. `lines` is what it has printed so far."""
 
     def __init__(self, file: str, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self.lines: list[str] = []
@@ -41,8 +41,8 @@ class Program:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._process.poll() is None:
-            self._process.terminate()
-        self.end()
+            self._stop()
+        self._reader.join(SECONDS)
 
     @property
     def pid(self) -> int:
@@ -54,7 +54,6 @@ class Program:
         while True:
             line = self._coming.get(timeout=SECONDS)
             assert line is not None, f"ended without {words!r}:\n" + "\n".join(self.lines)
-            self.lines.append(line)
             if words in line:
                 return line
 
@@ -65,18 +64,25 @@ class Program:
     def end(self) -> int:
         """Wait for the end, read the remaining lines, and give the exit code."""
         try:
-            code = self._process.wait(SECONDS)
+            return self._process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self._stop()
+            raise AssertionError("it doesn't end:\n" + "\n".join(self.lines)) from None
+        finally:
+            self._reader.join(SECONDS)
+
+    def _stop(self) -> None:
+        """Tell the process to stop, so that it ends the processes that it started; kill it if it doesn't."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            raise
-        self._reader.join(SECONDS)
-        while (line := self._coming.get(timeout=SECONDS)) is not None:
-            self.lines.append(line)
-        self._coming.put(None)
-        return code
+            self._process.wait()
 
     def _read(self, output: IO[str]) -> None:
         with output:
             for line in output:
+                self.lines.append(line.rstrip("\n"))
                 self._coming.put(line.rstrip("\n"))
         self._coming.put(None)
