@@ -24,18 +24,17 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     bindparam,
+    case,
     cast,
     column,
     create_engine,
-    event,
+    false,
     func,
     select,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, Pool
 from sqlalchemy.schema import CreateSchema
@@ -87,7 +86,7 @@ class PostgresBackend:
             poolclass=NullPool,
             isolation_level="READ COMMITTED",
         )
-        self._limit(self.writes)
+        self._settings = _settings(lease_ms)
         self._insert_runs = _insert_runs(self.tables.runs)
         self._notify = select(
             func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))
@@ -165,7 +164,10 @@ class PostgresBackend:
         return ServerWatch(self.writes, self._channel, sender, on_news, patience_s=self._lease_ms / 1000)
 
     def watched(self, watch: Watch, connection: Connection) -> None:
-        """Do nothing: the watch has its own connection."""
+        """Bound what a new connection of the writer waits for; the watch has a connection of its own."""
+        watch.guard(connection)
+        with connection.begin():
+            connection.execute(self._settings)
 
     def lock_worker(self, worker: str) -> WorkerLock:
         """Return a sign of life that says nothing: the lease decides."""
@@ -188,28 +190,6 @@ class PostgresBackend:
         for engine in (self.engine, self.writes):
             _inherited.append(engine.pool)
             engine.dispose(close=False)
-
-    def _limit(self, engine: Engine) -> None:
-        """Bound what a writer waits for: less than its lease, so that nobody finds it dead in a transaction."""
-        limits = {
-            "lock_timeout": 200,
-            "statement_timeout": self._lease_ms,
-            "idle_in_transaction_session_timeout": self._lease_ms // 2,
-        }
-        settings = [func.set_config(name, f"{value}ms", False) for name, value in limits.items()]  # noqa: FBT003 - the server's
-        # A database or role that is set not to wait for the disk would lose what was acknowledged.
-        durable = text(
-            "CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END"
-        )
-        settings.append(func.set_config("synchronous_commit", durable, False))  # noqa: FBT003 - the server's
-        statement = str(select(*settings).compile(engine, compile_kwargs={"literal_binds": True}))
-
-        @event.listens_for(engine, "connect")
-        def _set_up(connection: DBAPIConnection, _record: object) -> None:
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            cursor.close()
-            connection.commit()
 
     def _opening(self, error: DBAPIError) -> Exception:
         words = words_of(error)
@@ -261,6 +241,20 @@ class _FromJson:
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
         connection.execute(self._statement, {"rows": _json_rows(self._columns, rows)})
+
+
+def _settings(lease_ms: int) -> Executable:
+    """Return the statement that makes a session wait less than its lease, and never lose a commit."""
+    limits = {
+        "lock_timeout": 200,
+        "statement_timeout": lease_ms,
+        "idle_in_transaction_session_timeout": lease_ms // 2,
+    }
+    # A database or role that is set not to wait for the disk would lose what was acknowledged.
+    current = func.current_setting("synchronous_commit")
+    durable = case((current == "off", "on"), else_=current)
+    chosen = [func.set_config(name, f"{value}ms", false()) for name, value in limits.items()]
+    return select(*chosen, func.set_config("synchronous_commit", durable, false()))
 
 
 def _insert_runs(runs: Table) -> Executable:

@@ -1,4 +1,4 @@
-"""Listen to what other processes announce, and break a connection that gives no answer any more."""
+"""Listen to what other processes announce, and break connections that give no answer any more."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 _log: Final = logging.getLogger("amends.persistence")
-_LOOK_S: Final = 1.0
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
+_WRITER: Final = "writer"
+_LISTENER: Final = "listener"
 
 
 class ServerWatch:
-    """A daemon thread with a connection of its own that listens on a channel.
+    """Two daemon threads: one listens on a channel, one looks at the time.
 
     Notifications only make things quicker: who misses some still finds all by asking now and then. After each
     new connection `on_news` is called once, because something may have been missed.
@@ -32,13 +33,11 @@ class ServerWatch:
     def __init__(
         self, engine: Engine, channel: str, sender: str, on_news: Callable[[], None], *, patience_s: float
     ) -> None:
+        self._watchdog = _Watchdog(patience_s)
         self._engine = engine
         self._channel = channel
         self._sender = sender
         self._on_news = on_news
-        self._patience_s = patience_s
-        self._lock = threading.Lock()
-        self._guarded: tuple[int, float] | None = None
         self._closed = threading.Event()
         self._awake, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._work, name="amends listener", daemon=True)
@@ -49,41 +48,36 @@ class ServerWatch:
         return 60.0
 
     def guard(self, connection: Connection | None) -> None:
-        """Shut the socket of `connection` down if it is still guarded when its patience is over."""
-        guarded = None
-        if connection is not None:
-            driver = connection.connection.driver_connection
-            if isinstance(driver, psycopg.Connection) and not driver.closed:
-                guarded = (driver.fileno(), time.monotonic() + self._patience_s)
-        with self._lock:
-            self._guarded = guarded
+        """Shut the socket of `connection` down if it is still guarded when the patience is over."""
+        self._watchdog.guard(_WRITER, None if connection is None else _driver(connection))
 
     def close(self) -> None:
-        """End the thread and its connection."""
+        """End the threads and the connection."""
         if not self._closed.is_set():
             self._closed.set()
             # The thread may have ended on its own, and its end of the pair with it.
             with suppress(OSError):
                 self._wake.send(b"!")
-            self._thread.join(_LOOK_S)
+            self._thread.join(1.0)
             self._wake.close()
+            self._watchdog.close()
 
     def _work(self) -> None:
         delay = _SHORTEST_S
         while not self._closed.is_set():
             try:
                 with self._engine.connect() as connection:
-                    driver = connection.connection.driver_connection
-                    if not isinstance(driver, psycopg.Connection):
-                        raise TypeError("the connection's driver isn't psycopg")
+                    driver = _driver(connection)
+                    self._watchdog.guard(_LISTENER, driver)
                     driver.autocommit = True
                     driver.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
-                    self._on_news()
+                    self._watchdog.guard(_LISTENER, None)
                     delay = _SHORTEST_S
+                    self._on_news()
                     self._listen(driver)
             except Exception as error:  # noqa: BLE001 - whatever it is, the thread connects again
                 _log.debug("listening for news broke off: %s", error)
-            self._break_the_silent()
+            self._watchdog.guard(_LISTENER, None)
             self._closed.wait(delay)
             delay = min(delay * 2, _LONGEST_S)
         self._awake.close()
@@ -93,24 +87,51 @@ class ServerWatch:
             selector.register(driver.fileno(), selectors.EVENT_READ)
             selector.register(self._awake, selectors.EVENT_READ)
             while not self._closed.is_set():
-                if selector.select(_LOOK_S):
-                    others = [
-                        notice for notice in driver.notifies(timeout=0) if notice.payload != self._sender
-                    ]
-                    if others:
-                        self._on_news()
-                self._break_the_silent()
+                selector.select()
+                if any(notice.payload != self._sender for notice in driver.notifies(timeout=0)):
+                    self._on_news()
 
-    def _break_the_silent(self) -> None:
+
+class _Watchdog:
+    """Shut down the sockets of those that wait too long: nothing else ends a wait for a lost server."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._guarded: dict[str, tuple[int, float]] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=self._work, name="amends watchdog", daemon=True).start()
+
+    def guard(self, who: str, driver: psycopg.Connection[tuple[object, ...]] | None) -> None:
+        """Give `who` time for answers over `driver` from now on; None: it waits for nothing."""
         with self._lock:
-            if self._guarded is None or time.monotonic() < self._guarded[1]:
-                return
-            handle, self._guarded = self._guarded[0], None
-            _log.warning(
-                "the database gave no answer for %.0f s: its connection is given up", self._patience_s
-            )
-            try:
-                with socket.socket(fileno=os.dup(handle)) as copy:
-                    copy.shutdown(socket.SHUT_RDWR)
-            except OSError as error:
-                _log.debug("the connection was gone already: %s", error)
+            if driver is None or driver.closed:
+                self._guarded.pop(who, None)
+            else:
+                self._guarded[who] = (driver.fileno(), time.monotonic() + self._patience_s)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+
+    def _work(self) -> None:
+        while not self._closed.wait(min(self._patience_s / 2, 1.0)):
+            now = time.monotonic()
+            with self._lock:
+                for who in [who for who, (_, until) in self._guarded.items() if until <= now]:
+                    handle, _ = self._guarded.pop(who)
+                    _log.warning("the database gave the %s no answer for %.0f s", who, self._patience_s)
+                    _shut_down(handle)
+
+
+def _shut_down(handle: int) -> None:
+    """End the connection in both directions; its owner finds out by an error."""
+    with suppress(OSError), socket.socket(fileno=os.dup(handle)) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
+
+
+def _driver(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError("the connection's driver isn't psycopg")
+    return driver

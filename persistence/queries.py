@@ -55,8 +55,11 @@ class Queries:
             .where(audit.c.run_id == bindparam("run"))
             .order_by(audit.c.number)
         )
-        self._workers = select(*(tables.workers.c[name] for name in WORKER_COLUMNS)).where(
-            tables.workers.c.dead_at.is_(None)
+        workers = tables.workers
+        self._workers = (
+            select(*(workers.c[name] for name in WORKER_COLUMNS))
+            .where(workers.c.dead_at.is_(None))
+            .order_by(workers.c.id)
         )
         self._next_due = select(runs.c.due_at).where(claimable(backend)).order_by(runs.c.due_at).limit(1)
 

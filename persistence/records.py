@@ -71,7 +71,7 @@ class RunRow:
     unreadable: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EntryRow:
     """One entry of a run's journal.
 
@@ -135,7 +135,7 @@ class RunChange:
     needs: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     """What one turn, start or message wants written, all or nothing.
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import sys
+import zlib
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from amends.sagas.saga import Saga
 from amends.sagas.step import Step
 
 MAX_CALLBACKS = 100_000
+SPREAD = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,12 @@ class Body:
     ) -> None:
         self.saga = saga
         self.run = run
-        self.random = random.Random(_seed(run.id, created_at))  # noqa: S311 - it must replay; not for secrets
+        self._created_at = created_at
+        self._random: random.Random | None = None
         self.replaying = True
         self.issued: list[Command] = []
         self.given_up: list[int] = []
-        self.loop = BodyLoop(refuse=_refusal, max_callbacks=max_callbacks)
+        self.loop = BodyLoop(refuse=_refusal, max_callbacks=max_callbacks, first=_first_number(run.id))
         self.loop.now_ms = created_at
         self.main: asyncio.Task[Any] | None = None
         self._limit = limit
@@ -61,6 +64,13 @@ class Body:
         self._futures: dict[int, tuple[asyncio.Future[Any], Step[..., Any]]] = {}
         self._context = Context()
         self._context.run(context.BODY.set, self)
+
+    @property
+    def random(self) -> random.Random:
+        """The run's random numbers: the same on every replay; not for secrets."""
+        if self._random is None:
+            self._random = random.Random(_seed(self.run.id, self._created_at))  # noqa: S311 - it must replay
+        return self._random
 
     def now_ms(self) -> int:
         """Give the run's time in milliseconds since the epoch."""
@@ -170,6 +180,11 @@ def _check_runnable(step: Step[..., Any]) -> None:
             f"step {step.name!r} is declared compensatable and has no compensation; add one with "
             f"@{step.fn.__name__}.compensation, or declare what it is"
         )
+
+
+def _first_number(run_id: str) -> int:
+    """Spread the numbers of the runs' tasks, the same way on every replay."""
+    return (zlib.crc32(run_id.encode("utf-8", "surrogatepass")) * SPREAD) % (1 << 60)
 
 
 def _seed(run_id: str, created_at: int) -> int:

@@ -28,7 +28,10 @@ class RunningBody(Protocol):
 
     run: CurrentRun
     replaying: bool
-    random: random_module.Random
+
+    @property
+    def random(self) -> random_module.Random:
+        """Give the run's random numbers."""
 
     def now_ms(self) -> int:
         """Give the run's time in milliseconds since the epoch."""
@@ -45,16 +48,20 @@ class CurrentStep:
     """The attempt that the code belongs to.
 
     `idempotency_key` is the same for every attempt of the step, also after a crash, and another one for the
-    compensation. `deadline` is when the attempt times out. `resources` is the object given to
-    `Coordinator(resources=...)`.
+    compensation. `resources` is the object given to `Coordinator(resources=...)`.
     """
 
     run_id: str
     name: str
     attempt: int
     idempotency_key: str
-    deadline: dt.datetime
+    deadline_ms: int
     resources: Any = field(default=None, repr=False)
+
+    @property
+    def deadline(self) -> dt.datetime:
+        """When the attempt times out: aware, UTC."""
+        return dt.datetime.fromtimestamp(self.deadline_ms / 1000, dt.UTC)
 
 
 STEP: ContextVar[CurrentStep | None] = ContextVar("amends.step", default=None)

@@ -37,6 +37,7 @@ from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.states import ENDS, Status, seen
 from amends.sagas.sync import SyncCoordinator
+from amends.sagas.waits import Settled
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -230,20 +231,18 @@ class Coordinator:
         parts = self._open_parts()
         return [from_row(row) for row in await parts.scheduler.read(parts.database.journal, run_id)]
 
-    async def wait_settled(self, run_id: str) -> RunRow:
-        """Wait until a run has ended or is parked; give its row. Raises `RunNotFound`."""
+    async def wait_settled(self, run_id: str) -> Settled:
+        """Wait until a run has ended or is parked. Raises `RunNotFound`, `CoordinatorClosed`."""
         parts = self._open_parts()
-        while True:
-            waiting = asyncio.ensure_future(parts.waits.settled(run_id))
-            await asyncio.sleep(0)
-            try:
-                if not parts.driver.holds(run_id):
-                    row = await self.row_of(run_id)
-                    if row.status in ENDS or row.status is Stored.PARKED:
-                        return row
-                await waiting
-            finally:
-                waiting.cancel()
+
+        async def look() -> Settled | None:
+            if parts.driver.holds(run_id):
+                return None
+            row = await self.row_of(run_id)
+            settled = row.status in ENDS or row.status is Stored.PARKED
+            return Settled(row.status, row.cause, row.result, row.error) if settled else None
+
+        return await parts.waits.settled(run_id, look)
 
     def _open_parts(self) -> Parts:
         if self._parts is None:

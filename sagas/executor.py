@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import functools
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 
 from amends.sagas.body import too_large
 from amends.sagas.context import BODY, STEP, CurrentStep
+from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepTimeout
 from amends.sagas.failure import describe
 from amends.sagas.news import Attempt, Attempted
@@ -24,6 +24,8 @@ from amends.sagas.step import Compensation, Step, Undo
 LEASE_POLL = 0.05
 """Seconds between two looks at a lease that can't be renewed just now."""
 
+Called = Step[..., Any] | Compensation[Any] | None
+Found = tuple[Outcome, bytes | None, BaseException | None]
 Report = Callable[[str, Attempted], None]
 
 
@@ -52,6 +54,7 @@ class Executor:
         self._lease_good = lease_good
         self._report = report
         self._generation = 0
+        self._deadlines = Deadlines(asyncio.get_running_loop())
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._context.run(BODY.set, None)
@@ -89,6 +92,7 @@ class Executor:
             task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=1)
+        self._deadlines.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         return stopped
 
@@ -99,6 +103,7 @@ class Executor:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
+        self._deadlines.expired(task)
         if self._waiting and len(self._tasks) < self._settings.max_steps:
             self._begin(self._waiting.popleft())
 
@@ -109,118 +114,110 @@ class Executor:
         if generation != self._generation:
             return
         started = self._now()
+        called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
         try:
-            outcome, result, error = await self._outcome(attempt, started)
+            outcome, result, error = await self._outcome(called, attempt, started)
         except asyncio.CancelledError:
             return
-        encoded = None if error is None else describe(error).to_json()
-        self._report(
-            attempt.run_id,
-            Attempted(
-                attempt.ref,
-                attempt.attempt,
-                attempt.undoing,
-                outcome,
-                started,
-                self._now(),
-                result,
-                encoded,
-                error,
-            ),
-        )
+        self._tell(attempt, started, outcome, result, error)
 
-    async def _outcome(
-        self, attempt: Attempt, started: int
-    ) -> tuple[Outcome, bytes | None, BaseException | None]:
-        called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
-        no_effect = _no_effect_errors(called)
+    async def _outcome(self, called: Called, attempt: Attempt, started: int) -> Found:
         try:
             call = _prepare(called, attempt)
         except AmendsError as error:
             return Outcome.NOT_LANDED, None, error
         STEP.set(self._current(attempt, started))
         try:
-            result = await self._call(called, call, attempt, started)
+            if called is None or not called.is_async:
+                return self._landed(called, await self._in_thread(call, attempt, started))
+            self._watch(attempt)
+            return self._landed(called, await call())
         except asyncio.CancelledError as error:
-            if _cancelled_from_outside():
-                raise
-            return Outcome.UNKNOWN, None, error
-        except no_effect as error:
-            return Outcome.NOT_LANDED, None, error
+            return Outcome.UNKNOWN, None, self._why_cancelled(attempt, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a step raises is its outcome
-            return Outcome.UNKNOWN, None, error
-        return self._landed(called, result)
+            return _failed(called, error), None, error
 
-    async def _call(self, called: Any, call: Callable[[], Any], attempt: Attempt, started: int) -> Any:
-        seconds = attempt.timeout_ms / 1000
-        if not called.is_async:
-            return await self._in_thread(call, attempt, started, seconds)
-        limit = asyncio.timeout(seconds)
-        try:
-            async with limit:
-                return await call()
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise StepTimeout(
-                f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s"
-            ) from None
+    def _watch(self, attempt: Attempt) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._deadlines.watch(task, attempt.timeout_ms / 1000)
 
-    async def _in_thread(
-        self, call: Callable[[], Any], attempt: Attempt, started: int, seconds: float
-    ) -> Any:
+    def _why_cancelled(self, attempt: Attempt, error: asyncio.CancelledError) -> BaseException:
+        """Tell a time-out from an error of the step's own; a shutdown goes on as the cancellation it is."""
+        task = asyncio.current_task()
+        if task is None or task.cancelling() == 0:
+            return error
+        if self._deadlines.expired(task):
+            task.uncancel()
+            return _timed_out(attempt)
+        raise error
+
+    async def _in_thread(self, call: Callable[[], Any], attempt: Attempt, started: int) -> Any:
         """Run a sync function in a thread; one that outlives its time-out is reported again when it ends."""
         future = self._loop.run_in_executor(self._pool, functools.partial(copy_context().run, call))
-        done, _ = await asyncio.wait((future,), timeout=seconds)
+        done, _ = await asyncio.wait((future,), timeout=attempt.timeout_ms / 1000)
         if done:
             return future.result()
         future.add_done_callback(functools.partial(self._late, attempt, started))
-        raise TimeoutError
+        raise _timed_out(attempt)
 
     def _late(self, attempt: Attempt, started: int, future: asyncio.Future[Any]) -> None:
         if future.cancelled() or future.exception() is not None or attempt.undoing:
             return
         outcome, result, error = self._landed(STEPS.get(attempt.name), future.result())
-        encoded = None if error is None else describe(error).to_json()
-        self._report(
-            attempt.run_id,
-            Attempted(
-                attempt.ref,
-                attempt.attempt,
-                attempt.undoing,
-                outcome,
-                started,
-                self._now(),
-                result,
-                encoded,
-                error,
-            ),
-        )
+        self._tell(attempt, started, outcome, result, error)
 
-    def _landed(self, called: Any, result: Any) -> tuple[Outcome, bytes | None, BaseException | None]:
+    def _tell(
+        self,
+        attempt: Attempt,
+        started: int,
+        outcome: Outcome,
+        result: bytes | None,
+        error: BaseException | None,
+    ) -> None:
+        encoded = None if error is None else describe(error).to_json()
+        news = Attempted(
+            attempt.ref,
+            attempt.attempt,
+            attempt.undoing,
+            outcome,
+            started,
+            self._now(),
+            result,
+            encoded,
+            error,
+        )
+        self._report(attempt.run_id, news)
+
+    def _landed(self, called: Called, result: Any) -> Found:
         if not isinstance(called, Step):
             return Outcome.LANDED, None, None
-        what = f"step {called.name!r}: its result"
         try:
             encoded = called.result.encode(result)
             called.result.decode(encoded)
         except (ValueError, AmendsError) as problem:
             error = ResultInvalid(
-                f"{what} doesn't fit its annotation, although its effect has landed: {problem}"
+                f"step {called.name!r}: its result doesn't fit its annotation, although its effect has "
+                f"landed: {problem}"
             )
             return Outcome.LANDED, None, error
         if len(encoded) > self._settings.max_payload:
+            what = f"step {called.name!r}: its result"
             return Outcome.LANDED, None, too_large(what, len(encoded), self._settings.max_payload)
         return Outcome.LANDED, encoded, None
 
     def _current(self, attempt: Attempt, started: int) -> CurrentStep:
-        deadline = dt.datetime.fromtimestamp((started + attempt.timeout_ms) / 1000, dt.UTC)
         return CurrentStep(
-            attempt.run_id, attempt.name, attempt.attempt, attempt.key, deadline, self._settings.resources
+            attempt.run_id,
+            attempt.name,
+            attempt.attempt,
+            attempt.key,
+            started + attempt.timeout_ms,
+            self._settings.resources,
         )
 
 
-def _prepare(called: Step[..., Any] | Compensation[Any] | None, attempt: Attempt) -> Callable[[], Any]:
+def _prepare(called: Called, attempt: Attempt) -> Callable[[], Any]:
     if called is None:
         raise NoEffect(f"{attempt.handler or attempt.name!r} isn't defined in this process")
     if isinstance(called, Step):
@@ -242,10 +239,11 @@ def _undo(called: Compensation[Any], attempt: Attempt) -> Undo[Any]:
     return Undo(result, attempt.outcome, attempt.cause, attempt.forward_key, attempt.key)
 
 
-def _no_effect_errors(called: Step[..., Any] | Compensation[Any] | None) -> tuple[type[BaseException], ...]:
-    return (NoEffect, *called.options.no_effect) if isinstance(called, Step) else (NoEffect,)
+def _failed(called: Called, error: BaseException) -> Outcome:
+    declared = called.options.no_effect if isinstance(called, Step) else ()
+    return Outcome.NOT_LANDED if isinstance(error, (NoEffect, *declared)) else Outcome.UNKNOWN
 
 
-def _cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _timed_out(attempt: Attempt) -> StepTimeout:
+    seconds = attempt.timeout_ms / 1000
+    return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s")

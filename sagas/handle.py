@@ -8,7 +8,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from amends.persistence.records import RunRow
 from amends.persistence.records import Status as Stored
 from amends.sagas.compensation import owed, standing
 from amends.sagas.errors import ResultInvalid, RunFailed, RunParked
@@ -17,6 +16,7 @@ from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.states import Status
+from amends.sagas.waits import Settled
 
 if TYPE_CHECKING:
     from amends.sagas.coordinator import Coordinator
@@ -71,10 +71,10 @@ class Run(Generic[R]):
         """
         seconds = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
         async with asyncio.timeout(seconds):
-            row = await self._coordinator.wait_settled(self.id)
-        if row.status is Stored.COMPLETED:
-            return self._decoded(row)
-        raise await self._failure(row)
+            settled = await self._coordinator.wait_settled(self.id)
+        if settled.status is Stored.COMPLETED:
+            return self._decoded(settled)
+        raise await self._failure(settled)
 
     async def status(self) -> Status:
         """Give the run's status. Raises `RunNotFound`."""
@@ -99,8 +99,8 @@ class Run(Generic[R]):
         history = fold(await self.journal())
         return [Standing(step.name, step.ref, step.effect, step.outcome) for step in standing(history.steps)]
 
-    def _decoded(self, row: RunRow) -> R:
-        data = row.result or b"null"
+    def _decoded(self, settled: Settled) -> R:
+        data = settled.result or b"null"
         if self._saga is None:
             plain: R = json.loads(data)
             return plain
@@ -112,19 +112,24 @@ class Run(Generic[R]):
             ) from error
         return result
 
-    async def _failure(self, row: RunRow) -> RunFailed:
+    async def _failure(self, settled: Settled) -> RunFailed:
         error = None
-        if row.error is not None:
-            failure = Failure.from_json(row.error)
+        if settled.error is not None:
+            failure = Failure.from_json(settled.error)
             error = rebuild(failure, self._saga.known if self._saga is not None else lambda _name: None)
-        cause = row.cause.value if row.cause is not None else None
-        if row.status is Stored.PARKED:
+        cause = settled.cause.value if settled.cause is not None else None
+        if settled.status is Stored.PARKED:
             reason, names = await self._why_parked()
             undone = f"; still owed: {', '.join(names)}" if names else ""
-            return _failed(RunParked, f"run {self.id!r} is parked: {reason}{undone}", row, cause, error)
-        why = f": {type(error).__name__}: {error}" if error is not None else ""
-        told = f"run {self.id!r} of saga {row.saga!r} ended {row.status} ({cause}){why}"
-        return _failed(RunFailed, told, row, cause, error)
+            kind: type[RunFailed] = RunParked
+            told = f"run {self.id!r} is parked: {reason}{undone}"
+        else:
+            kind = RunFailed
+            why = f": {type(error).__name__}: {error}" if error is not None else ""
+            told = f"run {self.id!r} ended {settled.status} ({cause}){why}"
+        failed = kind(told, run_id=self.id, status=settled.status.value, cause=cause, error=error)
+        failed.__cause__ = error
+        return failed
 
     async def _why_parked(self) -> tuple[str, list[str]]:
         entries = await self.journal()
@@ -143,11 +148,3 @@ def fold(entries: list[Entry]) -> History:
         except (ValueError, KeyError):
             continue
     return history
-
-
-def _failed(
-    kind: type[RunFailed], message: str, row: RunRow, cause: str | None, error: BaseException | None
-) -> RunFailed:
-    failed = kind(message, run_id=row.id, status=row.status.value, cause=cause, error=error)
-    failed.__cause__ = error
-    return failed

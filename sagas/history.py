@@ -30,6 +30,7 @@ class Undoing(StrEnum):
     STUCK = "stuck"
 
 
+UNDER_WAY = (Phase.RUNNING, Phase.WAITING)
 MOVING = (Undoing.RUNNING, Undoing.WAITING)
 
 
@@ -69,7 +70,7 @@ class StepRecord:
     @property
     def may_stand(self) -> bool:
         """Tell whether the effect is, or may be, in the world (its undoing aside)."""
-        return self.landed or self.doubtful or self.phase in (Phase.RUNNING, Phase.WAITING)
+        return self.landed or self.doubtful or self.phase in UNDER_WAY
 
     @property
     def owed(self) -> bool:
@@ -79,7 +80,7 @@ class StepRecord:
     @property
     def moving(self) -> bool:
         """Tell whether its forward call is under way or waits for its next attempt."""
-        return self.phase in (Phase.RUNNING, Phase.WAITING)
+        return self.phase in UNDER_WAY
 
     @property
     def to_settle(self) -> bool:
@@ -131,9 +132,16 @@ class History:
         return self._delivers(step, entry)
 
     def _file(self, step: StepRecord) -> None:
-        _keep(self.active, step, step.moving or step.undoing in MOVING)
-        _keep(self.unsettled, step, step.to_settle and step.undoing is Undoing.NONE)
-        _keep(self.stuck, step, step.undoing is Undoing.STUCK)
+        if step.phase in UNDER_WAY or step.undoing in MOVING:
+            self.active[step.ref] = step
+        else:
+            self.active.pop(step.ref, None)
+        if step.undoing is Undoing.NONE and step.to_settle:
+            self.unsettled[step.ref] = step
+        elif self.unsettled:
+            self.unsettled.pop(step.ref, None)
+        if step.undoing is Undoing.STUCK:
+            self.stuck[step.ref] = step
 
     def _delivers(self, step: StepRecord, entry: Entry) -> int | None:
         if step.delivered_seq is not None or step.abandoned or self.compensating or step.moving:
@@ -149,13 +157,6 @@ class History:
         if entry.ref is None or entry.ref not in self.steps:
             raise ValueError(f"journal entry {entry.seq} ({entry.kind}) speaks of a step that has no intent")
         return self.steps[entry.ref]
-
-
-def _keep(shelf: dict[int, StepRecord], step: StepRecord, wanted: bool) -> None:  # noqa: FBT001 - said by its name
-    if wanted:
-        shelf[step.ref] = step
-    else:
-        shelf.pop(step.ref, None)
 
 
 def _intent(history: History, entry: Entry) -> StepRecord:

@@ -53,17 +53,22 @@ class BodyLoop(RefusingLoop):
         refuse: Builds the exception raised for real I/O from the name of the
             refused method, such as ``"create_connection"``.
         max_callbacks: How many callbacks one turn may run.
+        first: Where the numbers of futures and tasks begin. They are the hashes too, and asyncio keeps
+            all tasks of a process in one set: loops that begin alike would collide there.
 
     """
 
-    def __init__(self, *, refuse: Callable[[str], BaseException], max_callbacks: int = 100_000) -> None:
+    def __init__(
+        self, *, refuse: Callable[[str], BaseException], max_callbacks: int = 100_000, first: int = 0
+    ) -> None:
         super().__init__(refuse)
         self.max_callbacks = max_callbacks
         self.now_ms = 0
         self.shutting = False
         self.unhandled: list[dict[str, Any]] = []
         self._turning = False
-        self._numbers = 0
+        self._first = first
+        self._numbers = first
         self._timer_numbers = 0
         self._ready: deque[BodyHandle] = deque()
         self._timers: dict[int, BodyTimer] = {}
@@ -235,7 +240,9 @@ class BodyLoop(RefusingLoop):
         if given is not None:
             return self._arrange(coro, given)
         self._numbers = number = self._numbers + 1
-        task = BodyTask(coro, self, number, name, context or copy_context())
+        task = BodyTask(
+            coro, self, number, name or f"Task-{number - self._first}", context or copy_context()
+        )
         if self.shutting:
             close_coroutine(coro)
         else:

@@ -26,7 +26,7 @@ class BodyTask(asyncio.Task[T]):
     __slots__ = ("context", "number")
 
     def __init__(
-        self, coro: Coro[T], loop: asyncio.AbstractEventLoop, number: int, name: str | None, context: Context
+        self, coro: Coro[T], loop: asyncio.AbstractEventLoop, number: int, name: str, context: Context
     ) -> None:
         # asyncio registers the task in a set while it is initialised.
         self.number = number
@@ -34,7 +34,7 @@ class BodyTask(asyncio.Task[T]):
         super().__init__(
             coro,
             loop=loop,
-            name=f"Task-{number}" if name is None else name,
+            name=name,
             context=context,
         )
 

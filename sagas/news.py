@@ -9,7 +9,7 @@ from amends.sagas.journal import Entry
 from amends.sagas.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One execution of a step or compensation that a turn asks for, to be started after its commit.
 
@@ -36,7 +36,7 @@ class Attempt:
         return self.handler is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempted:
     """What came of an attempt. `result` and `error` are JSON; `exception` the error itself."""
 

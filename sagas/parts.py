@@ -20,7 +20,7 @@ from amends.sagas.executor import Executor, Settings
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.scheduler import Scheduler, everything_defined
-from amends.sagas.waits import Waits
+from amends.sagas.waits import Settled, Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ async def dismantle(parts: Parts, grace: float) -> None:
     cut_short = [] if driver.executor is None else await driver.executor.drain(grace)
     driver.cut_all(cut_short)
     await driver.wait_idle()
+    parts.waits.close()
     await asyncio.to_thread(parts.writer.close)
     await asyncio.to_thread(parts.database.close)
 
@@ -118,8 +119,8 @@ def _each(late: Iterable[Parts], act: Callable[[Parts], None]) -> None:
 
 
 def _hooks(late: Iterable[Parts], waits: Waits) -> Hooks:
-    def settled(run_id: str, _change: RunChange) -> None:
-        waits.wake(run_id)
+    def settled(run_id: str, change: RunChange) -> None:
+        waits.wake(run_id, Settled(change.status, change.cause, change.result, change.error))
         released(None)
 
     def released(due_at: int | None) -> None:

@@ -88,7 +88,7 @@ class LiveRun:
                 settling.settle(self, now)
         except (Diverged, EndlessTurn, ValueError, DefinitionError) as problem:
             self.park(reason_of(problem))
-        if self.executing == 0 and self.draft.change is None and advance:
+        if self.executing == 0 and not self._leaves() and advance:
             settling.leave(self, now)
         return self.finish(now, dormant=advance)
 
@@ -272,7 +272,7 @@ class LiveRun:
         draft = self.draft
         draft.wake_at = settling.wake_at(self)
         draft.idle = self.executing == 0
-        if dormant and draft.idle and draft.change is None:
+        if dormant and draft.idle and not self._leaves():
             wake = draft.wake_at
             if wake is None or wake - now > self.limits.dormant_after_ms:
                 draft.change = self.state(due_at=wake, release=True)
@@ -281,6 +281,10 @@ class LiveRun:
         draft.durable = durable or len(entries) >= MOST_HELD
         self.held, draft.entries = ([], entries) if draft.durable else (entries, [])
         return draft
+
+    def _leaves(self) -> bool:
+        change = self.draft.change
+        return change is not None and change.release
 
     def _withdraw(self, attempt: Attempt, now: int) -> None:
         """Take back an attempt that this very turn asks for: it was never sent."""

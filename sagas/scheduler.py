@@ -17,7 +17,7 @@ from amends.sagas.driver import Driver
 from amends.sagas.registry import HANDLERS, SAGAS
 from amends.sagas.repeating import Repeating
 from amends.sagas.saga import Saga
-from amends.sagas.waits import Waits
+from amends.sagas.waits import Settled, Waits
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ class Scheduler:
 
     async def _read_awaited(self) -> None:
         for row in await self.read(self._database.ended, self._waits.awaited):
-            self._waits.wake(row.id)
+            self._waits.wake(row.id, Settled(row.status, row.cause, row.result, row.error))
 
     async def _look_after_dead(self) -> None:
         workers = await self.read(self._database.workers)

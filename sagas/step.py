@@ -176,7 +176,7 @@ class Step(Generic[P, R]):
         Callable[Concatenate[Undo[R], P], Awaitable[None] | None],
     ]: ...
 
-    def compensation(
+    def compensation(  # type: ignore[misc]  # mypy mistakes a method of a generic with a ParamSpec
         self,
         fn: Any = None,
         /,

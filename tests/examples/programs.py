@@ -44,11 +44,6 @@ class Program:
             self._stop()
         self._reader.join(SECONDS)
 
-    @property
-    def pid(self) -> int:
-        """The id of the process."""
-        return self._process.pid
-
     def line_with(self, words: str) -> str:
         """Read on until a line has these words in it."""
         while True:

@@ -71,7 +71,7 @@ def test_the_first_order_goes_through(shown: list[str]) -> None:
         "stock reserved 1 x kettle for order 1001",
         "payments charged 49.90 for order 1001 to the card ending in 4242",
         "courier booked a delivery to EH1 1YZ for order 1001",
-        "mail sent the receipt of order 1001 to ada@example.org",
+        "mail sent the receipt of order 1001 to ada@shop.test",
         "amends order 1001 is completed",
     ]
 
@@ -106,7 +106,7 @@ def test_the_fourth_order_outlives_its_worker_and_nothing_is_charged_twice(shown
     assert "payments the same key again: nothing is done twice" in told[killed:]
     assert told[-1] == "amends order 1004 is completed"
     row = row_of("1004", shown)
-    assert row == "│ 1004 │ reserved 1 x teapot │ charged 25.00 │ booked EH1 1YZ │ sent dora@example.org │"
+    assert row == "│ 1004 │ reserved 1 x teapot │ charged 25.00 │ booked EH1 1YZ │ sent dora@shop.test │"
     assert "charge_card landed at attempt 2" in "\n".join(shown)
 
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from participant import Answer, BadRequest, KeyReused, Participant
@@ -23,8 +24,9 @@ def serve(service: type[Participant]) -> None:
     parser.add_argument("--port", type=int, default=0, help="a port on 127.0.0.1 (default: any free one)")
     options = parser.parse_args()
     try:
-        with Server(service(options.book), options.port) as server:
-            server.say(f"listening on http://127.0.0.1:{server.server_port}")
+        Handler.service = service(options.book)
+        with Server(("127.0.0.1", options.port), Handler) as server:
+            say(f"{service.name}: listening on http://127.0.0.1:{server.server_port}")
             server.serve_forever()
     except (OSError, OverflowError, sqlite3.Error) as error:
         sys.exit(f"{service.name}: can't serve {options.book} on port {options.port}: {error}")
@@ -32,26 +34,23 @@ def serve(service: type[Participant]) -> None:
         sys.exit(130)
 
 
+def say(line: str) -> None:
+    """Print a line in one piece, so that several services may share a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class Server(ThreadingHTTPServer):
-    """One participant on the loopback address, a thread for each request."""
+    """A thread for each request, and quiet about callers that go away in the middle of one."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, service: Participant, port: int) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
-        self.service = service
-
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - given by socketserver
-        """Keep silent about callers that go away in the middle of a request."""
+        """Print any other error."""
         if not isinstance(sys.exception(), ConnectionError):
             traceback.print_exc()
-
-    def say(self, line: str) -> None:
-        """Print a line in one piece, so that several services may share a pipe."""
-        sys.stdout.write(f"{self.service.name}: {line}\n")
-        sys.stdout.flush()
 
 
 class NotServed(Exception):
@@ -65,7 +64,7 @@ class NotServed(Exception):
 class Handler(BaseHTTPRequestHandler):
     """Translate HTTP requests into the participant's calls, and its answers into JSON."""
 
-    server: Server
+    service: ClassVar[Participant]
     timeout = 60
     error_content_type = "application/json"
     error_message_format = '{"code": "not_served", "error": "the service does not understand the request"}'
@@ -91,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
         """Keep silent about requests; what counts are the effects."""
 
     def _ask_the_service(self) -> Answer:
-        service = self.server.service
+        service = self.service
         match self.command, urlsplit(self.path).path.strip("/").split("/"):
             case "GET", [service.collection]:
                 return Answer(200, {service.collection: service.entries()}, note="")
@@ -125,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _give(self, answer: Answer) -> None:
         if answer.note:
-            self.server.say(answer.note)
+            say(f"{self.service.name}: {answer.note}")
         time.sleep(max(answer.seconds, 0.0))
         body = json.dumps(answer.body).encode()
         try:
@@ -135,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
-            self.server.say("the caller went away without waiting for the answer")
+            say(f"{self.service.name}: the caller went away without waiting for the answer")
 
 
 def _refusal(status: int, code: str, error: str) -> Answer:

@@ -1,0 +1,39 @@
+"""`amends runs` and `amends show`: looking at runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from amends.cli.options import DEFAULT_DATABASE, Database, Json, RunId
+
+
+def runs(
+    *,
+    status: Annotated[
+        str | None,
+        typer.Option(help="ready, running, waiting, compensating, parked, completed, …, or unserved."),
+    ] = None,
+    saga: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this saga.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Started since 2026-11-22, 2026-11-22T14:30, 2h, 3d.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on behind this run: the next page.")
+    ] = None,
+    json: Json = False,
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """List runs, newest first."""
+    from amends.cli.listing import Wanted, list_runs  # noqa: PLC0415 - heavy
+
+    list_runs(database, Wanted.of(status, saga, since, limit, after), as_json=json)
+
+
+def show(run: RunId, *, json: Json = False, database: Database = DEFAULT_DATABASE) -> None:
+    """Tell the story of one run."""
+    from amends.cli.telling import show_run  # noqa: PLC0415 - heavy
+
+    show_run(database, run, as_json=json)

@@ -1,0 +1,48 @@
+"""`amends worker`: serving sagas."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from amends.cli.options import DEFAULT_DATABASE, Database
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def worker(
+    modules: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODULE[:ATTR]...",
+            help="Modules or .py files whose sagas are served; ATTR: one saga, or a list of them.",
+        ),
+    ],
+    *,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Do all that is due, say when more is, and exit.")
+    ] = False,
+    grace: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long steps may take to end at a signal.")
+    ] = 10,
+    max_running: Annotated[int, typer.Option(min=1, help="Runs in memory at once.")] = 10_000,
+    max_steps: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 1_000,
+    threads: Annotated[int, typer.Option(min=1, help="Threads for steps that aren't async.")] = 32,
+    log_level: Annotated[LogLevel | None, typer.Option(help="What is logged to stderr; info.")] = None,
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """Serve sagas until SIGINT or SIGTERM; a second signal exits at once."""
+    from amends.cli.modules import imported, sagas_in  # noqa: PLC0415 - heavy
+    from amends.cli.serving import Serving, serve  # noqa: PLC0415 - heavy
+
+    sagas = sagas_in([imported(module) for module in modules])
+    serve(Serving(database, sagas, until_idle, grace, max_running, max_steps, threads, log_level))

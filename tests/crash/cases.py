@@ -1,0 +1,74 @@
+"""The cases of the kill matrix: a saga, what the world answers, and how the run may end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+COMPLETED = frozenset({"completed"})
+UNDONE = frozenset({"compensated"})
+FAILED = frozenset({"failed"})
+BOTH = frozenset({"completed", "compensated"})
+
+Directives = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scenario.
+
+    `ends` are the statuses in which a run of it may end, wherever it was killed; `stands` is what an
+    unkilled run leaves in the world. `directives` are for forward calls, `undoing` for compensations;
+    `cancel_at` names the call after which the run is cancelled.
+    """
+
+    name: str
+    saga: str
+    ends: frozenset[str]
+    stands: tuple[str, ...] = ()
+    directives: Directives = field(default_factory=dict)
+    undoing: Directives = field(default_factory=dict)
+    cancel_at: str | None = None
+
+
+BOOKED = ("car", "flight", "hotel")
+NO = ("refuse*",)
+
+CASES = (
+    Case("linear", "linear", COMPLETED, BOOKED),
+    Case("first refused", "linear", FAILED, directives={"hotel": NO}),
+    Case("middle refused", "linear", UNDONE, directives={"flight": NO}),
+    Case("last refused", "linear", UNDONE, directives={"car": NO}),
+    Case("last fails for good", "linear", UNDONE, directives={"car": ("fail*",)}),
+    Case("answer of the first lost", "linear", COMPLETED, BOOKED, {"hotel": ("silent",)}),
+    Case("answer of the middle lost", "linear", COMPLETED, BOOKED, {"flight": ("close",)}),
+    Case("answer of the last lost", "linear", COMPLETED, BOOKED, {"car": ("silent", "close")}),
+    Case("error after landing", "linear", COMPLETED, BOOKED, {"flight": ("break",)}),
+    Case("lands late", "linear", UNDONE, directives={"flight": ("late:150",), "car": ("late:150", "refuse*")}),
+    Case("all answers lost", "linear", UNDONE, directives={"hotel": ("close",), "flight": ("close",), "car": ("break*",)}),
+    Case("retry", "linear", COMPLETED, BOOKED, {"flight": ("fail", "fail")}),
+    Case("threads", "in_threads", COMPLETED, BOOKED, {"flight": ("close",)}),
+    Case("threads refused", "in_threads", UNDONE, directives={"car": NO}),
+    Case("gather", "gathered", COMPLETED, ("car", "dinner", "flight", "hotel", "tour"), {"flight": ("slow:40",)}),
+    Case("gather with one failing", "gathered", UNDONE, directives={"car": NO, "tour": ("slow:100",)}),
+    Case("group with one failing", "grouped", UNDONE, directives={"car": NO, "hotel": ("slow:100",)}),
+    Case("fork refused at the end", "forked", UNDONE, directives={"home": NO, "oslo": ("slow:30",)}),
+    Case("race", "race", COMPLETED, ("fast", "prize"), {"slow": ("slow:150",)}),
+    Case("race refused", "race", UNDONE, directives={"slow": ("late:150",), "prize": NO}),
+    Case("asyncio.timeout", "impatient", COMPLETED, ("hotel", "other"), {"slow": ("slow:250",)}),
+    Case("asyncio.timeout refused", "impatient", BOTH, (), {"slow": ("late:200",), "other": NO}),
+    Case("sleep", "naps", COMPLETED, ("flight", "hotel")),
+    Case("dormant sleep", "dozes", COMPLETED, ("flight", "hotel")),
+    Case("cancel", "waits", UNDONE | {"cancelled"}, cancel_at="flight"),
+    Case("cancel in mid-step", "waits", UNDONE | {"cancelled"}, directives={"flight": ("late:120",)}, cancel_at="flight"),
+    Case("deadline", "hurried", UNDONE | FAILED),
+    Case("except", "either", COMPLETED, ("master",), {"visa": ("silent*",)}),
+    Case("except, both lost", "either", UNDONE, (), {"visa": ("silent*",), "master": ("close*",)}),
+    Case("steps in except", "apologises", UNDONE, directives={"flight": NO}),
+    Case("unknown compensated", "decided_in_haste", COMPLETED, ("hotel", "train"), {"flight": ("silent*",)}),
+    Case("result not serialisable", "unencoded", UNDONE),
+    Case("plain step stays", "noted", UNDONE | FAILED | {"partially_compensated"}, ("letter",), {"flight": NO}),
+    Case("reads", "looks", COMPLETED, ("flight", "hotel")),
+    Case("compensation retried", "linear", UNDONE, directives={"car": NO}, undoing={"flight": ("fail", "break")}),
+    Case("compensation unanswered", "linear", UNDONE, directives={"car": NO}, undoing={"hotel": ("silent", "close")}),
+)  # fmt: skip

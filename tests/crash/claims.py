@@ -1,0 +1,204 @@
+"""What must hold after any crash: the world and the journal of an ended run are compared, rule by rule.
+
+Each function gives the breaches that it finds, in words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from amends.persistence.records import Status
+from amends.sagas.compensation import owed
+from amends.sagas.history import History, StepRecord, Undoing
+from amends.sagas.journal import Entry, Kind
+from amends.sagas.keys import undo_key
+from amends.sagas.outcome import Effect
+from tests.crash.stores import Record
+from tests.crash.world import Call
+
+UNSHARP_MS = 5
+"""By so much the clocks of two processes on one machine may be read apart."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is known of a run: its record, the world's calls, what stands in the world."""
+
+    record: Record
+    calls: Sequence[Call]
+    standing: Mapping[str, int]
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self.record.entries
+
+    def of(self, verb: str, key: str) -> list[Call]:
+        """The calls with a key, in their order."""
+        return [call for call in self.calls if call.verb == verb and call.key == key]
+
+
+def breaches(story: Story) -> list[str]:
+    """Give everything that is wrong with a run that has ended."""
+    history = History()
+    try:
+        for place, entry in enumerate(story.entries, 1):
+            if entry.seq != place:
+                return [f"the journal has a gap: entry {place} has the number {entry.seq}"]
+            history.apply(entry)
+    except (ValueError, KeyError) as error:
+        return [f"the journal doesn't fold: {error!r}"]
+    return [breach for check in CHECKS for breach in check(story, history)]
+
+
+def _truthful_end(story: Story, history: History) -> Iterator[str]:
+    """S13: the status says what the world holds; S27: nothing is owed."""
+    row = story.record.row
+    if not history.ended or story.entries[-1].kind is not Kind.ENDED:
+        yield f"S13: the run is {row.status}, its journal ends with {story.entries[-1].kind}"
+    elif story.entries[-1].meta["status"] != row.status:
+        yield f"S13: the run is {row.status}, its journal says {story.entries[-1].meta['status']}"
+    if story.record.unread or row.owner is not None:
+        yield f"S13: the run has ended with an owner ({row.owner}) or unread mail ({story.record.unread})"
+    if row.status is Status.COMPLETED:
+        believed = sorted(json.loads(row.result or b"null"))
+        stands = sorted(name for name, count in story.standing.items() for _ in range(count))
+        if believed != stands and sorted([*believed, "letter"]) != stands:
+            yield f"S27: the run completed with {believed}, in the world stands {stands}"
+        for step in history.steps.values():
+            if step.to_settle:
+                yield f"S27: the run completed, {step.name} ({step.ref}) isn't settled"
+        return
+    kept = {name: count for name, count in story.standing.items() if name != "letter"}
+    if kept:
+        yield f"S3: the run is {row.status}, in the world stands {kept}"
+    if owed(history.steps):
+        yield f"S13: the run is {row.status} and owes {owed(history.steps)}"
+    landed = any(call.verb == "apply" and call.landed and call.name != "letter" for call in story.calls)
+    if landed and row.status in (Status.FAILED, Status.CANCELLED):
+        yield f"S13: the run is {row.status} although something compensatable had landed"
+
+
+def _write_ahead(story: Story, history: History) -> Iterator[str]:
+    """S1, S9: every call of the world has an attempt on record; executed again means recorded again."""
+    attempts: defaultdict[str, int] = defaultdict(int)
+    for entry in story.entries:
+        step = history.steps.get(entry.ref or 0)
+        if step is None:
+            continue
+        if entry.kind in (Kind.INTENT, Kind.RETRY) or (entry.kind is Kind.LOST and not entry.meta.get("final")):
+            attempts[step.key] += 1
+        elif entry.kind in (Kind.UNDO, Kind.UNDO_RETRY, Kind.UNDO_LOST):
+            attempts[undo_key(step.key)] += 1
+    made: defaultdict[str, int] = defaultdict(int)
+    for call in story.calls:
+        if call.verb != "read":
+            made[call.key] += 1
+    for key, count in made.items():
+        if count > attempts[key]:
+            names = {call.name for call in story.calls if call.key == key}
+            yield f"S1: {names} was called {count} times with one key, {attempts[key]} attempts are on record"
+
+
+def _one_key(story: Story, history: History) -> Iterator[str]:
+    """A step has one key, whatever happened; another one for its compensation."""
+    known = {step.key for step in history.steps.values() if step.effect is not Effect.READ}
+    for call in story.calls:
+        forward = call.key if call.verb == "apply" else call.forward_key
+        if call.verb != "read" and forward not in known:
+            yield f"S1: the call {call} has a key that no step of the run has"
+
+
+def _one_way(story: Story, history: History) -> Iterator[str]:  # noqa: ARG001 - one shape for all
+    """S4: nothing forward after the decision."""
+    decided = False
+    for entry in story.entries:
+        forward = entry.kind in (Kind.INTENT, Kind.RETRY, Kind.FIRED)
+        forward = forward or (entry.kind is Kind.LOST and not entry.meta.get("final"))
+        if decided and forward:
+            yield f"S4: entry {entry.seq} ({entry.kind} {entry.name}) stands after the decision"
+        decided = decided or entry.kind is Kind.SWITCH
+    switches = [entry.seq for entry in story.entries if entry.kind is Kind.SWITCH]
+    if len(switches) > 1:
+        yield f"S4: the run was decided more than once: {switches}"
+
+
+def _siblings(story: Story, history: History) -> Iterator[str]:
+    """S6: a compensation starts after its forward call has ended, and after the window of a lost one."""
+    windows: dict[int, int] = {}
+    for entry in story.entries:
+        if entry.kind is Kind.LOST:
+            windows[entry.ref or 0] = entry.meta["window"]
+        elif entry.kind is Kind.UNDO and entry.at < windows.get(entry.ref or 0, 0):
+            yield f"S6: entry {entry.seq} undoes {entry.name} before its window has passed"
+    for call in story.calls:
+        if call.barred:
+            yield f"S6: {call.name} was called after it had been undone: {call}"
+    for step in history.steps.values():
+        undoings = story.of("undo", undo_key(step.key))
+        for forward in story.of("apply", step.key):
+            over = forward.began + step.timeout_ms if forward.ended is None else forward.ended
+            early = [call for call in undoings if call.began + UNSHARP_MS < min(over, forward.began + step.timeout_ms)]
+            if early:
+                yield f"S6: {step.name} was undone while it was called: {early[0]}, {forward}"
+
+
+def _order(story: Story, history: History) -> Iterator[str]:
+    """S7: where the body knew a's outcome before it asked for b, b is settled before a is undone."""
+    switch = next((entry.seq for entry in story.entries if entry.kind is Kind.SWITCH), None)
+    if switch is None:
+        return
+    begun = {e.ref: e.seq for e in reversed(story.entries) if e.kind is Kind.UNDO and e.seq > switch}
+    settled = {e.ref: e.seq for e in story.entries if e.kind is Kind.UNDONE}
+    for a, start in begun.items():
+        for b, step in history.steps.items():
+            if step.undoing is Undoing.DONE and _precedes(history.steps[a or 0], step) and settled[b] > start:
+                yield f"S7: step {a} was being undone (entry {start}) before {b} was (entry {settled[b]})"
+            late = [call for call in story.of("undo", undo_key(step.key)) if _precedes(history.steps[a or 0], step)]
+            first = story.of("undo", undo_key(history.steps[a or 0].key))[:1]
+            if late and first and late[-1].number > first[0].number:
+                yield f"S7: in the world, {first[0].name} was undone before {late[-1].name}"
+
+
+def _precedes(a: StepRecord, b: StepRecord) -> bool:
+    return a.delivered_seq is not None and a.delivered_seq < b.intent_seq
+
+
+def _never_again(story: Story, history: History) -> Iterator[str]:
+    """S9: after a recorded success a compensation is never dispatched again."""
+    for entry in story.entries:
+        if entry.kind is not Kind.UNDONE:
+            continue
+        step = history.steps[entry.ref or 0]
+        for call in story.of("undo", undo_key(step.key)):
+            if call.began > entry.at + UNSHARP_MS:
+                yield f"S9: {step.name} was undone again after entry {entry.seq}: {call}"
+        after = [e for e in story.entries if e.ref == entry.ref and e.seq > entry.seq and e.kind in _UNDOING]
+        if after:
+            yield f"S9: {step.name} was undone in entry {entry.seq}, and again: {after[0]}"
+
+
+_UNDOING = (Kind.UNDO, Kind.UNDO_RETRY, Kind.UNDO_LOST, Kind.UNDONE, Kind.UNDO_FAILED)
+
+Check = Callable[[Story, History], Iterator[str]]
+CHECKS: tuple[Check, ...] = (
+    _truthful_end, _write_ahead, _one_key, _one_way, _siblings, _order, _never_again,
+)  # fmt: skip
+
+
+def told(story: Story) -> str:
+    """Tell a run's story, for a person."""
+    lines = [f"status {story.record.row.status}, cause {story.record.row.cause}, standing {dict(story.standing)}"]
+    lines += [
+        f"  {entry.seq:3} {entry.at % 1_000_000:7} {entry.kind:10} ref={entry.ref} attempt={entry.attempt} "
+        f"{entry.name or ''} {entry.meta} {(entry.payload or b'')[:60]!r}"
+        for entry in story.entries
+    ]
+    lines += [
+        f"  call {call.number} {call.began % 1e6:9.1f}–{(call.ended or 0) % 1e6:9.1f} {call.verb} {call.name} {call.key}"
+        f" {call.directive}{' landed' * call.landed}{' repeated' * call.repeated}{' barred' * call.barred}"
+        for call in story.calls
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""How a step calls the world: over one connection a call, with points at which the caller may die."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+from amends.sagas import NoEffect, Undo, current_step
+from tests.crash.points import Points
+
+THREAD_TIMEOUT_S = 2.0
+
+
+class Refused(NoEffect):
+    """The participant refused: nothing has happened."""
+
+
+class Unavailable(Exception):
+    """The participant gave no answer, or an error: who knows what has happened."""
+
+
+class Participant:
+    """The world as steps see it; they get it as `current_step().resources`.
+
+    `reached` tells of calls that have been sent, for those who wait for one.
+    """
+
+    def __init__(self, path: str, points: Points) -> None:
+        self._path = path
+        self._points = points
+        self.reached: dict[str, asyncio.Event] = {}
+
+    async def apply(self, name: str) -> str:
+        """Have an effect."""
+        return await self._call(_forward("apply", name))
+
+    async def read(self, name: str) -> str:
+        """Look, and change nothing."""
+        return await self._call(_forward("read", name))
+
+    async def undo(self, name: str, undo: Undo[Any]) -> None:
+        """Take an effect back."""
+        await self._call(_backward(name, undo))
+
+    def apply_in_thread(self, name: str) -> str:
+        """Have an effect, blocking."""
+        return self._call_in_thread(_forward("apply", name))
+
+    def undo_in_thread(self, name: str, undo: Undo[Any]) -> None:
+        """Take an effect back, blocking."""
+        self._call_in_thread(_backward(name, undo))
+
+    def sent(self, name: str) -> asyncio.Event:
+        """Give the event that a call to a participant was sent from this process."""
+        return self.reached.setdefault(name, asyncio.Event())
+
+    async def _call(self, request: dict[str, str]) -> str:
+        self._points.reach("call")
+        reader, writer = await asyncio.open_unix_connection(self._path)
+        try:
+            writer.write(json.dumps(request).encode() + b"\n")
+            await writer.drain()
+            self._points.reach("sent")
+            self.sent(request["name"]).set()
+            line = await reader.readline()
+        finally:
+            writer.close()
+        self._points.reach("answered")
+        return _answer(line)
+
+    def _call_in_thread(self, request: dict[str, str]) -> str:
+        self._points.reach("call")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(THREAD_TIMEOUT_S)
+            connection.connect(self._path)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            self._points.reach("sent")
+            with connection.makefile("rb") as answer:
+                line = answer.readline()
+        self._points.reach("answered")
+        return _answer(line)
+
+
+def _forward(verb: str, name: str) -> dict[str, str]:
+    here = current_step()
+    return {"run": here.run_id, "verb": verb, "name": name, "key": here.idempotency_key}
+
+
+def _backward(name: str, undo: Undo[Any]) -> dict[str, str]:
+    run = current_step().run_id
+    return {"run": run, "verb": "undo", "name": name, "key": undo.key, "forward_key": undo.forward_key}
+
+
+def _answer(line: bytes) -> str:
+    if not line:
+        raise Unavailable("the connection was closed")
+    answer: dict[str, str] = json.loads(line)
+    if "refuse" in answer:
+        raise Refused(answer["refuse"])
+    if "fail" in answer:
+        raise Unavailable(answer["fail"])
+    return answer["done"]

@@ -1,0 +1,105 @@
+"""What a child of the zygote does, by name; the exit code says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
+from typing import Any
+
+from amends.sagas import Coordinator, Run, RunEnded, RunFailed, RunParked
+from amends.sagas.registry import saga_named
+from tests.crash import scenarios
+from tests.crash.participant import Participant
+from tests.crash.points import KILL, Points
+
+ENDED = 0
+UNENDED = 3
+PARKED = 4
+RESULT_S = 20.0
+
+Spec = Mapping[str, Any]
+
+
+async def drive(spec: Spec) -> int:
+    """Start a run, or go on with it, until it has ended or is parked."""
+    async with _coordinator(spec) as coordinator:
+        run: Run[Any] = await coordinator.start(saga_named(spec["saga"]), id=spec["run"])
+        cancelling = asyncio.create_task(_cancel(coordinator, run, spec))
+        try:
+            await run.result(timeout=RESULT_S)
+        except RunParked:
+            return PARKED
+        except RunFailed:
+            pass
+        finally:
+            await cancelling
+    return ENDED
+
+
+async def work(spec: Spec) -> int:
+    """Start some runs, if any, and work until told to end by SIGTERM or SIGINT."""
+    over = asyncio.current_task()
+    assert over is not None
+    if spec.get("handle", True):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        async with _coordinator(spec) as coordinator:
+            await _start_all(coordinator, spec)
+            await asyncio.Event().wait()
+    return ENDED
+
+
+async def start(spec: Spec) -> int:
+    """Start runs, all at once, some of them several times, and end without waiting for them."""
+    async with _coordinator(spec) as coordinator:
+        await _start_all(coordinator, spec)
+    return ENDED
+
+
+async def _start_all(coordinator: Coordinator, spec: Spec) -> None:
+    named = saga_named(spec["saga"])
+    await asyncio.gather(*(coordinator.start(named, id=run) for run in spec.get("runs", ())))
+
+
+async def _cancel(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
+    """Cancel the run once a call was sent; a later child does so at once."""
+    name = spec.get("cancel_at")
+    if name is None:
+        return
+    if not spec["number"]:
+        await spec["participant"].sent(name).wait()
+    with contextlib.suppress(RunEnded):
+        await run.cancel("the test says so")
+
+
+def _coordinator(spec: Spec) -> Coordinator:
+    return Coordinator(
+        spec["url"],
+        work=spec.get("work", True),
+        resources=spec["participant"],
+        lease=timedelta(milliseconds=spec.get("lease_ms", 3_000)),
+        grace=timedelta(seconds=spec.get("grace", 2)),
+        poison_after=spec.get("poison_after", 5),
+    )
+
+
+PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {"drive": drive, "work": work, "start": start}
+
+
+def play(spec: dict[str, Any]) -> int:
+    """Do what a spec says; what is in it beside that is the play's own."""
+    points = Points(spec["points"], at=spec.get("at", 0), how=spec.get("how", KILL), only=spec.get("only", ""))
+    points.watch_commits()
+    spec["participant"] = Participant(spec["world"], points)
+    try:
+        return asyncio.run(PLAYS[spec["play"]](spec))
+    except TimeoutError:
+        return UNENDED
+    except KeyboardInterrupt:
+        return ENDED
+
+
+assert scenarios  # noqa: S101 - imported for what it defines

@@ -1,0 +1,251 @@
+"""The sagas that are killed. Each returns the effects that it believes to stand when it completes.
+
+Imported by the children that are killed, not by the tests: what is defined here stays out of their process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import timedelta
+
+from amends.sagas import NoEffect, Retry, Undo, current_step, saga, sleep, step
+from tests.crash.participant import Participant
+
+QUICK = timedelta(milliseconds=300)
+SOON = timedelta(milliseconds=20)
+AGAIN = Retry(attempts=8, wait=SOON)
+STUBBORN = Retry(attempts=50, wait=SOON)
+
+
+def world() -> Participant:
+    found: Participant = current_step().resources
+    return found
+
+
+@step(retry=AGAIN, timeout=QUICK)
+async def book(name: str) -> str:
+    return await world().apply(name)
+
+
+@book.compensation(retry=STUBBORN)
+async def unbook(undo: Undo[str], name: str) -> None:
+    await world().undo(name, undo)
+
+
+@step(retry=AGAIN, timeout=QUICK)
+def book_in_thread(name: str) -> str:
+    return world().apply_in_thread(name)
+
+
+@book_in_thread.compensation(retry=STUBBORN)
+def unbook_in_thread(undo: Undo[str], name: str) -> None:
+    world().undo_in_thread(name, undo)
+
+
+@step(retry=Retry(attempts=1), timeout=QUICK)
+async def charge(name: str) -> str:
+    return await world().apply(name)
+
+
+@charge.compensation(retry=STUBBORN)
+async def refund(undo: Undo[str], name: str) -> None:
+    await world().undo(name, undo)
+
+
+@step(retry=AGAIN, timeout=QUICK, on_unknown="compensate")
+async def hasty(name: str) -> str:
+    return await world().apply(name)
+
+
+@hasty.compensation(retry=STUBBORN)
+async def unhasty(undo: Undo[str], name: str) -> None:
+    await world().undo(name, undo)
+
+
+@step(retry=AGAIN, timeout=timedelta(seconds=20))
+async def patient(name: str) -> str:
+    return await world().apply(name)
+
+
+@patient.compensation(retry=STUBBORN, timeout=QUICK)
+async def unpatient(undo: Undo[str], name: str) -> None:
+    await world().undo(name, undo)
+
+
+@step(retry=AGAIN, timeout=QUICK)
+async def unreturnable(name: str) -> int:
+    return await world().apply(name)  # type: ignore[return-value]  # that it isn't a number is the point
+
+
+@unreturnable.compensation(retry=STUBBORN)
+async def unreturned(undo: Undo[int], name: str) -> None:
+    await world().undo(name, undo)
+
+
+@step(retry=AGAIN, timeout=QUICK)
+async def note(name: str) -> str:
+    return await world().apply(name)
+
+
+@step(retry=AGAIN, timeout=QUICK, effect="read")
+async def look(name: str) -> str:
+    return await world().read(name)
+
+
+@step(timeout=QUICK)
+async def deadly(name: str) -> str:
+    await world().apply(name)
+    os._exit(13)
+
+
+@deadly.compensation
+async def undeadly(undo: Undo[str], name: str) -> None:
+    await world().undo(name, undo)
+
+
+@saga
+async def linear() -> list[str]:
+    return [await book("hotel"), await book("flight"), await book("car")]
+
+
+@saga
+async def in_threads() -> list[str]:
+    return [await book_in_thread("hotel"), await book_in_thread("flight"), await book_in_thread("car")]
+
+
+@saga
+async def gathered() -> list[str]:
+    first = await book("hotel")
+    return [first, *await asyncio.gather(book("flight"), book("car"), book("tour")), await book("dinner")]
+
+
+@saga
+async def grouped() -> list[str]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(book(name)) for name in ("hotel", "flight", "car")]
+    return [task.result() for task in tasks]
+
+
+@saga
+async def forked() -> list[str]:
+    async def branch(*names: str) -> list[str]:
+        return [await book(name) for name in names]
+
+    first = await book("train")
+    north, south = await asyncio.gather(branch("oslo", "bergen"), branch("rome", "naples"))
+    return [first, *north, *south, await book("home")]
+
+
+@saga
+async def race() -> list[str]:
+    racers = [asyncio.ensure_future(book(name)) for name in ("fast", "slow")]
+    done, losers = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+    for loser in losers:
+        loser.cancel()
+    return [*(winner.result() for winner in racers if winner in done), await book("prize")]
+
+
+@saga
+async def impatient() -> list[str]:
+    first = await book("hotel")
+    try:
+        async with asyncio.timeout(0.1):
+            return [first, await book("slow")]
+    except TimeoutError:
+        return [first, await book("other")]
+
+
+@saga
+async def naps() -> list[str]:
+    first = await book("hotel")
+    await sleep(0.15)
+    return [first, await book("flight")]
+
+
+@saga
+async def dozes() -> list[str]:
+    first = await book("hotel")
+    await sleep(timedelta(milliseconds=1_100))
+    return [first, await book("flight")]
+
+
+@saga
+async def waits() -> list[str]:
+    first, second = await book("hotel"), await book("flight")
+    await sleep(timedelta(hours=1))
+    return [first, second]
+
+
+@saga(deadline=timedelta(milliseconds=600))
+async def hurried() -> list[str]:
+    first, second = await book("hotel"), await book("flight")
+    await sleep(timedelta(hours=1))
+    return [first, second]
+
+
+@saga
+async def either() -> list[str]:
+    try:
+        return [await charge("visa")]
+    except Exception:  # noqa: BLE001 - whatever it is, the effect isn't in the world
+        return [await charge("master")]
+
+
+@saga
+async def apologises() -> list[str]:
+    booked = [await book("hotel")]
+    try:
+        booked.append(await book("flight"))
+    except NoEffect:
+        await book("voucher")
+        raise
+    return booked
+
+
+@saga
+async def decided_in_haste() -> list[str]:
+    booked = [await book("hotel")]
+    try:
+        booked.append(await hasty("flight"))
+    except Exception:  # noqa: BLE001 - as above
+        booked.append(await book("train"))
+    return booked
+
+
+@saga
+async def unencoded() -> list[str]:
+    booked = [await book("hotel")]
+    await unreturnable("flight")
+    return booked
+
+
+@saga
+async def noted() -> list[str]:
+    return [await book("hotel"), await note("letter"), await book("flight")]
+
+
+@saga
+async def looks() -> list[str]:
+    booked = []
+    for name in ("hotel", "flight"):
+        for where in ("north", "south"):
+            await look(where)
+        booked.append(await book(name))
+    await look("north")
+    return booked
+
+
+@saga
+async def holds() -> list[str]:
+    return [await patient("held"), await book("hotel")]
+
+
+@saga
+async def falters() -> list[str]:
+    return [await patient("held"), await book("hotel"), await charge("car")]
+
+
+@saga
+async def poisonous() -> list[str]:
+    return [await book("hotel"), await deadly("poison")]

@@ -1,0 +1,226 @@
+"""Random sagas: a small tree, interpreted by one saga's body."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from amends.sagas import Retry, Step, Undo, now, random, saga, sleep, step, uuid4
+
+Node = dict[str, Any]
+WAIT = Retry(attempts=3, wait=timedelta(seconds=2))
+SHORT = timedelta(seconds=10)
+
+
+@step(name="program.once", retry=Retry(attempts=1), timeout=SHORT)
+async def once(n: int) -> int:
+    return n
+
+
+@once.compensation(name="program.once.undo", retry=WAIT)
+async def undo_once(undo: Undo[int], n: int) -> None: ...
+
+
+@step(name="program.thrice", retry=WAIT, timeout=SHORT)
+async def thrice(n: int) -> int:
+    return n
+
+
+@thrice.compensation(name="program.thrice.undo", retry=WAIT)
+async def undo_thrice(undo: Undo[int], n: int) -> None: ...
+
+
+@step(name="program.careful", retry=WAIT, timeout=SHORT, on_unknown="compensate")
+async def careful(n: int) -> int:
+    return n
+
+
+@careful.compensation(name="program.careful.undo", retry=WAIT)
+async def undo_careful(undo: Undo[int], n: int) -> None: ...
+
+
+@step(name="program.plain", retry=WAIT, timeout=SHORT)
+async def plain(n: int) -> int:
+    return n
+
+
+@step(name="program.irreversible", retry=WAIT, timeout=SHORT, effect="irreversible")
+async def irreversible(n: int) -> int:
+    return n
+
+
+@step(name="program.read", retry=WAIT, timeout=SHORT, effect="read")
+async def read(n: int) -> int:
+    return n
+
+
+CALLS: dict[str, Step[[int], int]] = {
+    "once": once,
+    "thrice": thrice,
+    "careful": careful,
+    "plain": plain,
+    "irreversible": irreversible,
+    "read": read,
+}
+COMPENSATABLE = ("once", "thrice", "careful")
+
+
+@saga(name="program")
+async def program(node: Node) -> Any:
+    return await run(node)
+
+
+async def run(node: Node) -> Any:
+    """Interpret one node."""
+    kind: str = node["kind"]
+    if kind in CALLS:
+        return await CALLS[kind](node["n"])
+    return await BLOCKS[kind](node, node.get("parts", []))
+
+
+async def _sequence(_node: Node, parts: list[Node]) -> Any:
+    return [await run(part) for part in parts]
+
+
+async def _gather(_node: Node, parts: list[Node]) -> Any:
+    return list(await asyncio.gather(*(run(part) for part in parts)))
+
+
+async def _collect(_node: Node, parts: list[Node]) -> Any:
+    got = await asyncio.gather(*(run(part) for part in parts), return_exceptions=True)
+    return [type(one).__name__ if isinstance(one, BaseException) else one for one in got]
+
+
+async def _group(_node: Node, parts: list[Node]) -> Any:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run(part)) for part in parts]
+    return [task.result() for task in tasks]
+
+
+async def _limited(_node: Node, parts: list[Node]) -> Any:
+    places = asyncio.Semaphore(1)
+
+    async def one(part: Node) -> Any:
+        async with places:
+            return await run(part)
+
+    return list(await asyncio.gather(*(one(part) for part in parts)))
+
+
+async def _race(node: Node, parts: list[Node]) -> Any:
+    tasks = [asyncio.create_task(run(part)) for part in parts]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    if node["patient"]:
+        await asyncio.gather(*pending, return_exceptions=True)
+    return [task.result() for task in done]
+
+
+async def _timeout(node: Node, parts: list[Node]) -> Any:
+    try:
+        async with asyncio.timeout(node["seconds"]):
+            return await _sequence(node, parts)
+    except TimeoutError:
+        return "late"
+
+
+async def _sleep(node: Node, _parts: list[Node]) -> Any:
+    await sleep(node["seconds"])
+    return "slept"
+
+
+async def _chance(_node: Node, _parts: list[Node]) -> Any:
+    return [str(now()), random().random(), str(uuid4())]
+
+
+async def _try(_node: Node, parts: list[Node]) -> Any:
+    try:
+        return await run(parts[0])
+    except Exception as error:  # noqa: BLE001 - whatever the part raises
+        return [type(error).__name__, await _sequence({}, parts[1:])]
+
+
+async def _finally(_node: Node, parts: list[Node]) -> Any:
+    try:
+        return await run(parts[0])
+    finally:
+        await _sequence({}, parts[1:])
+
+
+async def _leave(_node: Node, parts: list[Node]) -> Any:
+    for part in parts:
+        asyncio.ensure_future(_quietly(part))
+    return "left"
+
+
+async def _quietly(part: Node) -> None:
+    try:
+        await run(part)
+    except Exception:  # noqa: BLE001 - nobody waits for it
+        return
+
+
+async def _raise(_node: Node, _parts: list[Node]) -> Any:
+    raise ValueError("the body gives up")
+
+
+BLOCKS = {
+    "sequence": _sequence,
+    "gather": _gather,
+    "collect": _collect,
+    "group": _group,
+    "limited": _limited,
+    "race": _race,
+    "timeout": _timeout,
+    "sleep": _sleep,
+    "chance": _chance,
+    "try": _try,
+    "finally": _finally,
+    "leave": _leave,
+    "raise": _raise,
+}
+
+
+def _leaves() -> st.SearchStrategy[Node]:
+    call = st.sampled_from([*CALLS, "once", "thrice", "once"]).map(lambda kind: {"kind": kind, "n": 0})
+    pause = st.sampled_from([0, 0.5, 3, 100]).map(lambda seconds: {"kind": "sleep", "seconds": seconds})
+    other = st.sampled_from(["chance", "raise"]).map(lambda kind: {"kind": kind})
+    return st.one_of(call, call, call, pause, other)
+
+
+def _blocks(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+    parts = st.lists(inner, min_size=1, max_size=3)
+    kinds = ["sequence", "sequence", "gather", "collect", "group", "limited", "try", "finally", "leave"]
+    blocks = st.builds(lambda kind, parts: {"kind": kind, "parts": parts}, st.sampled_from(kinds), parts)
+    races = st.builds(lambda patient, parts: {"kind": "race", "patient": patient, "parts": parts},
+                      st.booleans(), parts)  # fmt: skip
+    limits = st.builds(lambda seconds, parts: {"kind": "timeout", "seconds": seconds, "parts": parts},
+                       st.sampled_from([0.5, 5, 50]), parts)  # fmt: skip
+    return st.one_of(blocks, blocks, races, limits)
+
+
+def numbered(node: Node, count: list[int] | None = None) -> Node:
+    """Give every call of a tree a number of its own."""
+    count = [0] if count is None else count
+    made = dict(node)
+    if made["kind"] in CALLS:
+        count[0] += 1
+        made["n"] = count[0]
+    if "parts" in made:
+        made["parts"] = [numbered(part, count) for part in made["parts"]]
+    return made
+
+
+def calls(node: Node) -> list[Node]:
+    """Give the calls of a tree, in the order of their numbers."""
+    own = [node] if node["kind"] in CALLS else []
+    return own + [call for part in node.get("parts", []) for call in calls(part)]
+
+
+programs = st.recursive(_leaves(), _blocks, max_leaves=9).map(
+    lambda node: numbered({"kind": "sequence", "parts": [node]})
+)

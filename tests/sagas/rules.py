@@ -1,0 +1,153 @@
+"""The safety rules, checked on a run's whole journal against what the world holds."""
+
+from __future__ import annotations
+
+from amends.persistence.records import Status
+from amends.sagas.compensation import standing
+from amends.sagas.history import StepRecord, Undoing
+from amends.sagas.journal import Entry, Kind
+from amends.sagas.outcome import Effect
+from tests.sagas.simulated import Simulation, fold
+
+
+def broken_rules(run: Simulation) -> list[str]:
+    """Give every rule that an ended or parked run has broken, in words."""
+    entries = run.journal
+    found = [*run.wrongs, *run.world.wrongs]
+    found += _one_way(entries) + _never_again(entries) + _order(entries) + _settled_before_told(entries)
+    found += _keys(run)
+    if run.row.status is Status.PARKED:
+        return found + _parked_names_owed(run)
+    return found + _truthful(run) + _nothing_owed(run)
+
+
+def _one_way(entries: list[Entry]) -> list[str]:
+    """S4: no forward intent after the switch, and one switch."""
+    switches = [entry.seq for entry in entries if entry.kind is Kind.SWITCH]
+    if not switches:
+        return []
+    wrong = [e.seq for e in entries if e.kind in (Kind.INTENT, Kind.RETRY, Kind.FIRED) and e.seq > switches[0]]
+    found = [f"forward entries {wrong} after the switch {switches[0]} (S4)"] if wrong else []
+    return found + ([f"{len(switches)} switches (S4)"] if len(switches) > 1 else [])
+
+
+def _never_again(entries: list[Entry]) -> list[str]:
+    """S9: after a recorded success a compensation is never tried again; S22: none starts twice."""
+    done: set[int] = set()
+    begun: set[int] = set()
+    found = []
+    for entry in entries:
+        ref = entry.ref or 0
+        if entry.kind in (Kind.UNDO, Kind.UNDO_RETRY, Kind.UNDO_LOST, Kind.UNDONE) and ref in done:
+            found.append(f"{ref}: {entry.kind} after it was undone (S9)")
+        if entry.kind is Kind.UNDO and ref in begun:
+            found.append(f"{ref}: undone twice (S9)")
+        if entry.kind is Kind.UNDO:
+            begun.add(ref)
+        if entry.kind is Kind.UNDONE:
+            done.add(ref)
+    return found
+
+
+def _order(entries: list[Entry]) -> list[str]:
+    """S7: what began after an outcome was delivered is settled before that effect is undone."""
+    if not any(entry.kind is Kind.SWITCH for entry in entries):
+        return []
+    steps = fold(entries).steps.values()
+    undone_at = {e.ref: e.seq for e in entries if e.kind is Kind.UNDONE}
+    begun_at = {e.ref: e.seq for e in entries if e.kind is Kind.UNDO}
+    switched = next(e.seq for e in entries if e.kind is Kind.SWITCH)
+    found = []
+    for first in steps:
+        begun = begun_at.get(first.ref)
+        if first.delivered_seq is None or begun is None or begun < switched:
+            continue
+        for later in steps:
+            if later.handler is None or later.intent_seq < first.delivered_seq:
+                continue
+            owed_then = begun_at.get(later.ref) is not None or later.owed
+            if owed_then and not undone_at.get(later.ref, len(entries) + 1) < begun:
+                found.append(f"{first.ref} is undone before {later.ref}, which came after it (S7)")
+    return found
+
+
+def _settled_before_told(entries: list[Entry]) -> list[str]:
+    """S27: an effect that failed for good, and may stand, is undone before the body gets its error."""
+    found = []
+    for step in fold(entries).steps.values():
+        told = step.delivered_seq
+        if told is None or step.handler is None or step.phase != "failed":
+            continue
+        before = fold([entry for entry in entries if entry.seq <= told]).steps[step.ref]
+        if before.owed:
+            found.append(f"the body is told of the failed {step.ref} while its effect may stand (S27)")
+    return found
+
+
+def _keys(run: Simulation) -> list[str]:
+    """S9: one key an occurrence, the same for every attempt."""
+    steps = run.history.steps.values()
+    keys = [step.key for step in steps if step.key]
+    found = [] if len(keys) == len(set(keys)) else ["two steps share a key (S9)"]
+    strange = set(run.world.effects) - set(keys)
+    return found + ([f"effects under keys that no journal has: {strange} (S1)"] if strange else [])
+
+
+def _parked_names_owed(run: Simulation) -> list[str]:
+    """S12, S3: a parked run names what is owed, and parks only for a reason it can tell."""
+    reason = run.history.park_reason
+    if "failed for good" not in reason:
+        return [f"parked: {reason}"]
+    meta = run.journal[-1].meta
+    named = {int(name.rpartition("(")[2].rstrip(")")) for name in meta["owed"]}
+    owed = {step.ref for step in run.history.steps.values() if step.owed}
+    return [] if named == owed else [f"parked naming {named}, owed are {owed} (S12)"]
+
+
+def _truthful(run: Simulation) -> list[str]:
+    """S13, S3, S24: the status says what the world holds."""
+    steps = run.history.steps.values()
+    left = {step.key for step in standing(run.history.steps)} if run.row.status is not Status.COMPLETED else set()
+    found = []
+    for step in steps:
+        found += _truthful_of(run, step, listed=step.key in left)
+    reversible = [step for step in steps if step.handler is not None]
+    undone = any(step.undoing is Undoing.DONE for step in reversible)
+    happened = any(run.world.effects[s.key].landed for s in reversible if s.key in run.world.effects)
+    match run.row.status:
+        case Status.COMPLETED:
+            wrong = any(entry.kind is Kind.SWITCH for entry in run.journal)
+        case Status.COMPENSATED:
+            wrong = not undone or bool(left)
+        case Status.PARTIALLY_COMPENSATED:
+            wrong = not undone or not left
+        case _:
+            wrong = undone or happened
+    return found + ([f"{run.row.status} isn't the truth (S13)"] if wrong else [])
+
+
+def _truthful_of(run: Simulation, step: StepRecord, *, listed: bool) -> list[str]:
+    if step.effect is Effect.READ:
+        return []
+    stands = run.world.stands(step.key)
+    completed = run.row.status is Status.COMPLETED
+    if step.handler is not None:
+        wanted = completed and step.phase == "landed" and not step.abandoned
+        if stands and not wanted:
+            return [f"the effect of {step.ref} stands in a run that {run.row.status} (S3)"]
+        return [] if stands or not wanted else [f"the effect of {step.ref} is gone from a completed run (S3)"]
+    if not completed and stands and not listed and (step.landed or step.effect is Effect.IRREVERSIBLE):
+        return [f"the effect of {step.ref} stands and isn't listed (S13)"]
+    return []
+
+
+def _nothing_owed(run: Simulation) -> list[str]:
+    """S13, S27: an ended run owes nothing, and nothing of it is under way."""
+    history = run.history
+    found = [f"ended with {step.ref} under way (S13)" for step in history.active.values()]
+    found += [f"ended with {step.ref} unsettled (S27)" for step in history.unsettled.values()]
+    if run.row.status is not Status.COMPLETED:
+        found += [f"ended owing {step.ref} (S13)" for step in history.steps.values() if step.owed]
+    if run.row.owner is not None or run.row.due_at is not None:
+        found.append("an ended run is due again")
+    return found
