@@ -22,6 +22,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     LargeBinary,
+    Select,
     Text,
     bindparam,
     case,
@@ -86,7 +87,8 @@ class PostgresBackend:
             poolclass=NullPool,
             isolation_level="READ COMMITTED",
         )
-        self._settings = _settings(lease_ms)
+        settings = _settings(lease_ms).compile(self.writes, compile_kwargs={"literal_binds": True})
+        self._settings = str(settings).encode()
         self._insert_runs = _insert_runs(self.tables.runs)
         self._notify = select(
             func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))
@@ -166,8 +168,12 @@ class PostgresBackend:
     def watched(self, watch: Watch, connection: Connection) -> None:
         """Bound what a new connection of the writer waits for; the watch has a connection of its own."""
         watch.guard(connection)
-        with connection.begin():
-            connection.execute(self._settings)
+        driver = connection.connection.driver_connection
+        if not isinstance(driver, psycopg.Connection):
+            raise TypeError("the connection's driver isn't psycopg")
+        driver.autocommit = True
+        driver.execute(self._settings)
+        driver.autocommit = False
 
     def lock_worker(self, worker: str) -> WorkerLock:
         """Return a sign of life that says nothing: the lease decides."""
@@ -243,7 +249,7 @@ class _FromJson:
         connection.execute(self._statement, {"rows": _json_rows(self._columns, rows)})
 
 
-def _settings(lease_ms: int) -> Executable:
+def _settings(lease_ms: int) -> Select[tuple[str, ...]]:
     """Return the statement that makes a session wait less than its lease, and never lose a commit."""
     limits = {
         "lock_timeout": 200,

@@ -104,8 +104,9 @@ class Transactor:
             try:
                 connection = self._connected()
                 self._watch.guard(connection)
-                with connection.begin():
+                with connection.begin() as question:
                     answer = was_committed(connection, opened)
+                    question.rollback()
                 self._watch.guard(None)
                 return answer
             except Exception as error:  # noqa: BLE001 - nothing is known until the question is answered

@@ -39,14 +39,21 @@ class JsonType(Generic[T]):
         self._dump = serializer.to_json
 
     def encode(self, value: object) -> bytes:
-        """Encode a value; one that isn't of the type but fits it (a dict for a model) is validated first.
+        """Encode a value, without looking whether it is of the type: `checked` does.
 
-        Raises `ValueError` (pydantic's) when it fits neither way.
+        One that can't be encoded as it is, but fits the type, is validated first.
+        Raises `ValueError` (pydantic's) when it can't be encoded either way.
         """
         try:
-            return self._dump(value, warnings="error")
+            return self._dump(value, warnings=False)
         except ValueError:
-            return self._dump(self._adapter.validate_python(value), warnings="error")
+            return self._dump(self._adapter.validate_python(value), warnings=False)
+
+    def checked(self, value: object) -> bytes:
+        """Encode a value that will decode again as the type says. Raises `ValueError` (pydantic's) otherwise."""
+        data = self.encode(value)
+        self.decode(data)
+        return data
 
     def decode(self, data: bytes) -> T:
         """Decode and validate. Raises pydantic's `ValidationError`, a `ValueError`."""

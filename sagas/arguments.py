@@ -78,7 +78,7 @@ class Arguments:
     def encode_named(self, values: Mapping[str, Any]) -> bytes:
         """Encode arguments given by name. Raises `InputInvalid`, naming the parameter."""
         try:
-            return self.json.encode(values)
+            return self.json.checked(values)
         except ValueError as error:
             raise InputInvalid(f"{self.what}: the arguments don't fit the annotations: {error}") from error
 

@@ -138,6 +138,11 @@ class Coordinator:
         """The SQLAlchemy engine of the coordinator's database."""
         return self._open_parts().database.engine
 
+    @property
+    def worker(self) -> str | None:
+        """The name under which this coordinator works; None with `work=False`."""
+        return self._open_parts().worker
+
     async def start(
         self,
         saga: Callable[[*Ts], Awaitable[R]],
@@ -154,7 +159,6 @@ class Coordinator:
         defined = _defined(saga)
         run_id = _checked_id(id)
         data = defined.arguments.encode(args, {})
-        defined.arguments.decode(data)
         if len(data) > self._plan.limits.max_payload:
             raise too_large(f"saga {defined.name!r}: its input", len(data), self._plan.limits.max_payload)
         await self._start(parts, defined, run_id, data)
@@ -180,18 +184,23 @@ class Coordinator:
         """
         parts = self._open_parts()
         wanted = None if status is None else _status(status)
-        rows = await parts.scheduler.read(
-            functools.partial(
-                parts.database.runs,
-                status=_stored(wanted),
-                saga=saga,
-                since=None if since is None else round(since.timestamp() * 1000),
-                limit=limit,
-                after=after,
-            )
+        page = functools.partial(
+            parts.database.runs,
+            status=_stored(wanted),
+            saga=saga,
+            since=None if since is None else round(since.timestamp() * 1000),
+            limit=limit,
         )
-        now = parts.database.now()
-        return [info for row in rows if (info := _info(row, now)).status == wanted or wanted is None]
+        found: Infos = []
+        while len(found) < limit:
+            rows = await parts.scheduler.read(functools.partial(page, after=after))
+            now = parts.database.now()
+            seen_now = [_info(row, now) for row in rows]
+            found += [info for info in seen_now if wanted in (None, info.status)]
+            if len(rows) < limit:
+                break
+            after = rows[-1].id
+        return found[:limit]
 
     async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
         """Ask a run to stop and undo what it has done; see `Run.cancel`."""
@@ -259,7 +268,7 @@ class Coordinator:
         deadline = (
             None if saga.deadline is None else now + round(saga.deadline / dt.timedelta(milliseconds=1))
         )
-        new = NewRun(run_id, saga.name, saga.version, data, now, deadline, saga.queue)
+        new = NewRun(run_id, saga.name, saga.version, data, now, deadline)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
         def done(receipt: Receipt) -> None:

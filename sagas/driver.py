@@ -52,11 +52,15 @@ class Submits(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A run in this process: its epoch, the news that waits for its next turn, what is being written."""
+    """A run in this process: its epoch, the news that waits for its next turn, what is being written.
+
+    `told` are the outcomes in the turn that is being written: where that is beaten, they are news again.
+    """
 
     run: LiveRun
     epoch: int
     news: list[News] = field(default_factory=list)
+    told: list[Attempted] = field(default_factory=list)
     writing: bool = False
     queued: bool = False
     written: int = 0
@@ -89,6 +93,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._loop, now, self._due)
         self._held: dict[str, Held] = {}
+        self._told: dict[str, list[Attempted]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self.executor: Executor | None = None
@@ -143,13 +148,14 @@ class Driver:
         if loaded.run.id in self._held or self.closing:
             return
         held = self._hold(loaded.run, epoch)
+        held.told = self._told.pop(loaded.run.id, [])
         held.mail = loaded.run.mail
         held.written = loaded.entries[-1].seq if loaded.entries else 0
         try:
             if loaded.unreadable:
                 raise ValueError(loaded.unreadable)
             entries = [from_row(entry) for entry in loaded.entries]
-            turn = reload(held.run, entries, loaded.inbox, self._now())
+            turn = reload(held.run, entries, [*held.told, *loaded.inbox], self._now())
         except Exception as problem:  # noqa: BLE001 - a broken record harms its own run only
             self._give_in(held, problem)
             return
@@ -179,6 +185,7 @@ class Driver:
             self.executor.revoke()
         for held in list(self._held.values()):
             self._drop(held)
+        self._told.clear()
 
     def close(self) -> None:
         """Take no further runs and start no further attempts; outcomes that still come are recorded."""
@@ -246,6 +253,7 @@ class Driver:
             self._record_news(held)
             return
         news, held.news = held.news, []
+        held.told = [item for item in news if isinstance(item, Attempted)]
         try:
             turn = held.run.turn(news, self._now())
         except Exception as problem:  # noqa: BLE001 - one run's trouble is not the others'
@@ -280,11 +288,17 @@ class Driver:
             entries=tuple(entry.to_row(run.row.id) for entry in turn.entries),
             taken=tuple(turn.taken),
             change=change,
-            mail=run.mail if change is not None and change.release and start is None else None,
+            mail=run.mail if start is None and self._must_not_miss_mail(change) else None,
             progressed=turn.progressed,
             audit=tuple(turn.audit),
         )
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
+
+    def _must_not_miss_mail(self, change: RunChange | None) -> bool:
+        """Tell whether a change loses to mail: it ends the run, or nobody would look at it soon."""
+        if change is None or not change.release:
+            return False
+        return change.due_at is None or change.due_at > self._now()
 
     def _written(
         self, held: Held, turn: Turn, done: Callable[[Receipt], None] | None, receipt: Receipt
@@ -298,6 +312,8 @@ class Driver:
             self._committed(held, turn)
         elif receipt.written is Written.BEATEN:
             self._drop(held)
+            late = [item for item in held.news if isinstance(item, Attempted)]
+            self._told[held.run.row.id] = [*held.told, *late]
             self._hooks.reload(held.run.row.id, held.epoch)
         elif receipt.written is Written.REFUSED:
             self._give_in(held, RuntimeError(f"the database refuses what the run writes: {receipt.reason}"))

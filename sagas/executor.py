@@ -193,8 +193,7 @@ class Executor:
         if not isinstance(called, Step):
             return Outcome.LANDED, None, None
         try:
-            encoded = called.result.encode(result)
-            called.result.decode(encoded)
+            encoded = called.result.checked(result)
         except (ValueError, AmendsError) as problem:
             error = ResultInvalid(
                 f"step {called.name!r}: its result doesn't fit its annotation, although its effect has "

@@ -70,9 +70,11 @@ class Entry:
         """Give the row to be written."""
         meta = _meta(self.meta) if self.meta else None
         return EntryRow(
-            run_id, self.seq, self.kind.value, self.at, self.ref, self.attempt, self.name, meta, self.payload
+            run_id, self.seq, TEXT[self.kind], self.at, self.ref, self.attempt, self.name, meta, self.payload
         )
 
+
+TEXT = {kind: str(kind) for kind in Kind}
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 

@@ -89,11 +89,12 @@ class BodyLoop(RefusingLoop):
             KeyboardInterrupt, SystemExit: A callback raised it. The rest stay ready.
 
         """
-        leave = self._enter()
-        try:
-            self._drain()
-        finally:
-            leave()
+        if self._ready:
+            leave = self._enter()
+            try:
+                self._drain()
+            finally:
+                leave()
 
     def _enter(self) -> Callable[[], None]:
         if self._turning:
@@ -240,9 +241,7 @@ class BodyLoop(RefusingLoop):
         if given is not None:
             return self._arrange(coro, given)
         self._numbers = number = self._numbers + 1
-        task = BodyTask(
-            coro, self, number, name or f"Task-{number - self._first}", context or copy_context()
-        )
+        task = BodyTask(coro, self, number, name or f"Task-{number - self._first}", context or copy_context())
         if self.shutting:
             close_coroutine(coro)
         else:

@@ -11,7 +11,7 @@ from amends.sagas.errors import AmendsError
 from amends.sagas.history import Phase, StepRecord, Undoing
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.loop import EndlessTurn
-from amends.sagas.news import News, Turn
+from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.replay import Diverged, Matcher
 from amends.sagas.run import LiveRun, reason_of
 from amends.sagas.settling import can_undo
@@ -36,9 +36,11 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
         run.record(Kind.RESUMED, max(now, run.history.at))
     if run.row.lost >= run.limits.max_lost:
         run.park(f"poison: the worker died {run.row.lost} times in a row while it held this run")
+    told = [item for item in news if isinstance(item, Attempted) and item.ref in run.history.steps]
+    run.executing += len(told)
     if not run.park_reason:
-        _resume(run, matcher, max(now, run.history.at))
-    return run.go_on(news, now)
+        _resume(run, matcher, told, max(now, run.history.at))
+    return run.go_on([*told, *(item for item in news if not isinstance(item, Attempted))], now)
 
 
 def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: int) -> bool:
@@ -87,8 +89,9 @@ def _fold_rest(run: LiveRun, entries: Sequence[Entry]) -> None:
                 run.history.seq = entry.seq
 
 
-def _resume(run: LiveRun, matcher: Matcher | None, now: int) -> None:
-    """Record the new commands, and what became of the attempts that were under way."""
+def _resume(run: LiveRun, matcher: Matcher | None, told: Sequence[Attempted], now: int) -> None:
+    """Record the new commands, and what became of the attempts that were under way, but for those in `told`."""
+    done = {(item.ref, item.attempt, item.undoing) for item in told}
     known = list(run.history.active.values())
     if run.body is not None and matcher is not None:
         run.body.replaying = False
@@ -96,9 +99,12 @@ def _resume(run: LiveRun, matcher: Matcher | None, now: int) -> None:
         run.body.issued.extend(matcher.unmatched)
         run.collect(now if run.history.seq else run.row.created_at)
     for step in known:
-        if step.moving:
+        if step.moving and (step.ref, step.attempt, False) not in done:
             _resume_forward(run, step, now)
-        elif step.undoing in (Undoing.RUNNING, Undoing.WAITING):
+        elif (
+            step.undoing in (Undoing.RUNNING, Undoing.WAITING)
+            and (step.ref, step.undo_attempt, True) not in done
+        ):
             _resume_undo(run, step, now)
 
 

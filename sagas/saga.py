@@ -32,7 +32,6 @@ class Saga(Generic[P, R]):
         name: str,
         version: str,
         deadline: timedelta | None,
-        queue: str,
         names: Mapping[str, Any],
     ) -> None:
         functools.update_wrapper(self, fn, updated=())
@@ -40,7 +39,6 @@ class Saga(Generic[P, R]):
         self.name = name
         self.version = version
         self.deadline = deadline
-        self.queue = queue
         self.arguments = Arguments(fn, f"saga {name!r}", names)
         self.arguments.resolve()
         self._result: JsonType[Any] | None = None
@@ -76,7 +74,6 @@ def saga(
     name: str | None = None,
     version: str | int = "1",
     deadline: timedelta | None = None,
-    queue: str = "default",
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Saga[P, R]]: ...
 def saga(
     fn: Callable[..., Any] | None = None,
@@ -85,12 +82,11 @@ def saga(
     name: str | None = None,
     version: str | int = "1",
     deadline: timedelta | None = None,
-    queue: str = "default",
 ) -> Any:
     """Make an `async def` a saga.
 
     `version` is stored with each run, and a run goes on only where its version is defined; `deadline` is how
-    long a run may take before it is compensated; `queue` is the name of the queue its runs belong to.
+    long a run may take before it is compensated.
     Warns (`DeterminismWarning`) of clocks, randomness and sets in the body. Raises `DefinitionError`.
 
     >>> @saga
@@ -106,7 +102,6 @@ def saga(
             name=name or fn.__qualname__,
             version=str(version),
             deadline=deadline,
-            queue=queue,
             names=callers_names(),
         )
         for finding in check_body(fn):

@@ -141,8 +141,7 @@ def _encoded(run: LiveRun, body: Body) -> bytes:
     if body.main is None or run.saga is None:
         raise ResultInvalid(f"{what} is gone")
     try:
-        result = run.saga.result.encode(body.main.result())
-        run.saga.result.decode(result)
+        result = run.saga.result.checked(body.main.result())
     except ValueError as problem:
         raise ResultInvalid(f"{what} doesn't fit its annotation: {problem}") from problem
     if len(result) > run.limits.max_payload:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from books import COLLECTIONS, Books, End, Entry
@@ -42,7 +42,7 @@ class Screen:
     def records(self, ends: Sequence[End]) -> None:
         """Show what amends has on record of each order."""
         self.heading("What amends has on record")
-        table = Table("order", "status", "steps")
+        table = _table("order", "status", "steps")
         for end in ends:
             table.add_row(end.order_id, _coloured(end.status), ", ".join(end.steps))
         self._console.print(table)
@@ -50,7 +50,7 @@ class Screen:
     def books(self, ends: Sequence[End], books: Books) -> None:
         """Show what the services have in their books of each order."""
         self.heading("What the services have in their books")
-        table = Table("order", *COLLECTIONS)
+        table = _table("order", *COLLECTIONS)
         for end in ends:
             table.add_row(end.order_id, *(_cell(books[name], end.order_id) for name in COLLECTIONS))
         self._console.print(table)
@@ -61,6 +61,10 @@ class Screen:
             self._console.print(Text(finding, style="red"), soft_wrap=True)
         verdict = "Something is half done, see above." if findings else "Nothing is half done."
         self._console.print(Text(verdict, style="bold"))
+
+
+def _table(*names: str) -> Table:
+    return Table(*(Column(name, overflow="fold") for name in names))
 
 
 def _coloured(status: str) -> Text:

@@ -433,5 +433,7 @@ def test_shut_prints_nothing(options: tuple[str, ...]) -> None:
     command = [sys.executable, *options, "-W", "always", "-c", EVERYTHING]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
-    assert done.stderr == ""
+    # On a busy machine, development mode tells of callbacks that took long.
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert told == []
     assert done.returncode == 0

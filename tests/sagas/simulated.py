@@ -123,6 +123,11 @@ class Simulation:
         self.live = None
         self.row = replace(self.row, lost=self.row.lost + 1, due_at=self.now)
 
+    def flush(self) -> None:
+        """Write what reads have left in memory."""
+        if self.live is not None and self.live.held:
+            self._carry(self.live.flush(self.now), [], write=True)
+
     def cut(self) -> None:
         """Shut the worker down: what is under way is stopped, and may have landed."""
         if self.live is None:
@@ -197,7 +202,7 @@ class Simulation:
                 return
             self._apply(turn)
         if change is not None and change.release:
-            if turn.attempts or self.flying:
+            if any(flight.attempt.key for flight in self.flying) or turn.attempts:
                 self.wrongs.append("a run is released while attempts are under way")
             self.live, self.wake_at = None, None
             return
@@ -290,6 +295,8 @@ def play(simulation: Simulation, choices: list[int] | tuple[int, ...] = (), most
         choice = left.pop() if left else 0
         if not _happen(simulation, choice) and not left:
             break
+    if simulation.live is not None:
+        simulation.live.close()
     return simulation
 
 
@@ -310,12 +317,16 @@ def _happen(simulation: Simulation, choice: int) -> bool:
         simulation.turn(write=False)
     elif kind == 7 and simulation.due:
         simulation.claim(write=False)
-    elif kind == 8 and which % 4 == 0:
+    elif kind == 8 and which % 2 == 0:
         simulation.cancel()
     elif kind == 9:
         return simulation.advance() or bool(simulation.news)
     elif kind == 10 and simulation.news:
         simulation.turn(most=1)
+    elif kind == 12 and simulation.news:
+        simulation.turn()
+    elif kind == 13 and simulation.live is not None:
+        simulation.flush()
     elif kind == 11 and simulation.flying:
         simulation.land(which % len(simulation.flying))
         simulation.kill(frozen=bool(which % 2))

@@ -64,7 +64,9 @@ def again(run: Simulation, length: int) -> tuple[LiveRun, Turn]:
     entries = run.journal[:length]
     live = LiveRun(program, run.row, LIMITS)
     at = entries[-1].at if entries else run.row.created_at
-    return live, reload(live, entries, [], at)
+    turn = reload(live, entries, [], at)
+    live.close()
+    return live, turn
 
 
 def asked(entries: list[Entry]) -> list[tuple[Any, ...]]:

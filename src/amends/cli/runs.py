@@ -13,13 +13,15 @@ def runs(
     *,
     status: Annotated[
         str | None,
-        typer.Option(help="ready, running, waiting, compensating, parked, completed, …, or unserved."),
+        typer.Option(
+            metavar="STATUS", help="ready, running, waiting, compensating, parked, completed, …, or unserved."
+        ),
     ] = None,
     saga: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this saga.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Started since 2026-11-22, 2026-11-22T14:30, 2h, 3d.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 50,
     after: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on behind this run: the next page.")
     ] = None,

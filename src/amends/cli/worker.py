@@ -34,10 +34,17 @@ def worker(
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long steps may take to end at a signal.")
     ] = 10,
-    max_running: Annotated[int, typer.Option(min=1, help="Runs in memory at once.")] = 10_000,
-    max_steps: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 1_000,
-    threads: Annotated[int, typer.Option(min=1, help="Threads for steps that aren't async.")] = 32,
-    log_level: Annotated[LogLevel | None, typer.Option(help="What is logged to stderr; info.")] = None,
+    max_running: Annotated[int, typer.Option(metavar="N", min=1, help="Runs in memory at once.")] = 10_000,
+    max_steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps under way at once.")] = 1_000,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Threads for steps that aren't async.")
+    ] = 32,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(
+            metavar="LEVEL", help="What is logged to stderr: debug, info (default), warning, error."
+        ),
+    ] = None,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
     """Serve sagas until SIGINT or SIGTERM; a second signal exits at once."""

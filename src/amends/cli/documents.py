@@ -1,0 +1,107 @@
+"""Runs and their stories as JSON documents; docs/cli.md lists the keys."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from amends.cli import words
+from amends.cli.reading import View
+from amends.cli.story import Event, failure
+from amends.persistence.records import Loaded, RunRow
+from amends.sagas.compensation import owed, standing
+from amends.sagas.failure import Failure
+from amends.sagas.history import History
+from amends.sagas.states import seen
+
+Document = dict[str, Any]
+
+
+def run_document(run: RunRow, view: View) -> Document:
+    """Describe a run as `amends runs --json` lists it."""
+    return {
+        "id": run.id,
+        "saga": run.saga,
+        "version": run.version,
+        "queue": run.queue,
+        "status": seen(run, view.now).value,
+        "served": view.is_served(run),
+        "cause": None if run.cause is None else run.cause.value,
+        "created_at": words.iso(run.created_at),
+        "ended_at": words.iso(run.ended_at),
+        "due_at": words.iso(run.due_at),
+        "deadline_at": words.iso(run.deadline_at),
+        "worker": run.owner,
+    }
+
+
+def story_document(loaded: Loaded, view: View, events: list[Event], history: History) -> Document:
+    """Describe a run and all that happened to it as `amends show --json` does."""
+    run = loaded.run
+    return {
+        **run_document(run, view),
+        "input": decoded(run.input),
+        "result": decoded(run.result),
+        "error": _error(failure(run.error)),
+        "parked": history.park_reason if run.status == "parked" else None,
+        "needs": run.needs,
+        "owed": [
+            {
+                "step": step.name,
+                "ref": step.ref,
+                "compensation": step.handler,
+                "outcome": step.outcome.value,
+                "attempts": step.undo_attempt,
+                "error": _error(failure(step.undo_error)),
+            }
+            for step in owed(history.steps)
+        ]
+        if history.compensating or run.status == "parked"
+        else [],
+        "left_standing": left_standing(run, history),
+        "unreadable": loaded.unreadable or None,
+        "events": [_event(event) for event in events],
+    }
+
+
+def left_standing(run: RunRow, history: History) -> list[Document]:
+    """List the effects that stay in the world after a run that didn't complete."""
+    if run.ended_at is None or run.status == "completed":
+        return []
+    return [
+        {"step": step.name, "ref": step.ref, "effect": step.effect.value, "outcome": step.outcome.value}
+        for step in standing(history.steps)
+    ]
+
+
+def decoded(data: bytes | None) -> Any:
+    """Give a payload's value; one that isn't JSON is given as text."""
+    if not data:
+        return None
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode(errors="backslashreplace")
+
+
+def _event(event: Event) -> Document:
+    return {
+        "at": words.iso(event.at),
+        "what": event.what,
+        "state": event.state or None,
+        "step": event.step,
+        "ref": event.ref,
+        "attempt": event.attempt,
+        "compensation": event.handler,
+        "took_ms": event.took,
+        "outcome": event.outcome,
+        "until": words.iso(event.until),
+        "error": _error(event.error),
+        "detail": event.detail,
+    }
+
+
+def _error(error: Failure | None) -> Document | None:
+    if error is None:
+        return None
+    return {"type": error.type, "message": error.message, "traceback": error.traceback}

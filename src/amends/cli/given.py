@@ -1,0 +1,115 @@
+"""A run's input as typed, turned into a saga's arguments."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amends.cli.errors import CommandError, one_line, validation
+from amends.cli.modules import AnySaga
+from amends.sagas.arguments import json_type
+
+EMPTY = inspect.Parameter.empty
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def arguments_from(saga: AnySaga, given: str | None) -> list[Any]:
+    """Give the positional arguments that `--input` stands for. Raises `CommandError`."""
+    value = {} if given is None else parsed(given)
+    named = by_name(saga, value)
+    arguments = saga.arguments
+    if (
+        keyword := next((p.name for p in arguments.parameters if _only_by_name(p) and p.name in named), None)
+    ) is not None:
+        raise CommandError(
+            f"{arguments.what}: {keyword!r} is keyword-only, and a run is started with positions"
+        )
+    hints = arguments.hints()
+    full = {
+        parameter.name: named[parameter.name]
+        if parameter.name in named
+        else _default(parameter, hints.get(parameter.name, Any), arguments.what)
+        for parameter in arguments.parameters
+    }
+    try:
+        decoded = arguments.json.decode(json.dumps(full).encode())
+    except ValueError as error:
+        raise CommandError(
+            f"{arguments.what}: the input doesn't fit: {validation(error) or one_line(error)}"
+        ) from error
+    return _positions(saga, decoded)
+
+
+def parsed(given: str) -> Any:
+    """Parse JSON from the command line, from a file (`@file`) or from stdin (`@-`). Raises `CommandError`."""
+    source, text = _text(given)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        hint = "" if source != "--input" else "; quote it for the shell: --input '{\"name\": 1}'"
+        raise CommandError(
+            f"{source} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}{hint}"
+        ) from error
+    except RecursionError as error:
+        raise CommandError(f"{source} is nested too deeply") from error
+
+
+def by_name(saga: AnySaga, value: Any) -> Mapping[str, Any]:
+    """Decide which parameters a value stands for: an object by name, or the only argument's value."""
+    parameters = saga.arguments.parameters
+    names = [parameter.name for parameter in parameters]
+    required = [p.name for p in parameters if p.default is EMPTY and p.kind not in VARIADIC]
+    what = saga.arguments.what
+    if isinstance(value, dict) and set(value) <= set(names) and set(required) <= set(value):
+        return value
+    only = names if len(names) == 1 else required
+    if len(only) == 1 and not (isinstance(value, dict) and only[0] in value):
+        return {only[0]: value}
+    takes = ", ".join(names) or "nothing"
+    if not isinstance(value, dict):
+        raise CommandError(f"{what} takes {takes}: give an object with these names, not one value")
+    unknown = [name for name in value if name not in names]
+    if unknown:
+        raise CommandError(f"{what} has no parameter {unknown[0]!r}; it takes {takes}")
+    missing = ", ".join(name for name in required if name not in value)
+    raise CommandError(f"{what}: the input lacks {missing}; it takes {takes}")
+
+
+def _text(given: str) -> tuple[str, str]:
+    if not given.startswith("@"):
+        return "--input", given
+    try:
+        if given == "@-":
+            return "stdin", sys.stdin.buffer.read().decode("utf-8-sig")
+        return given[1:], Path(given[1:]).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CommandError(f"the input {given[1:]!r} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"the input {given[1:]!r} is not UTF-8 (byte {error.start})") from error
+
+
+def _default(parameter: inspect.Parameter, annotation: Any, what: str) -> Any:
+    """Give the JSON value of a parameter that the input leaves out."""
+    if parameter.kind in VARIADIC:
+        return [] if parameter.kind is inspect.Parameter.VAR_POSITIONAL else {}
+    return json.loads(
+        json_type(annotation, f"{what}: parameter {parameter.name!r}").encode(parameter.default)
+    )
+
+
+def _only_by_name(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+
+
+def _positions(saga: AnySaga, values: Mapping[str, Any]) -> list[Any]:
+    positions: list[Any] = []
+    for parameter in saga.arguments.parameters:
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            positions.extend(values[parameter.name])
+        elif not _only_by_name(parameter):
+            positions.append(values[parameter.name])
+    return positions

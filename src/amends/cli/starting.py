@@ -1,0 +1,62 @@
+"""Starting a run, and waiting for what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from amends.cli.errors import one_line
+from amends.cli.given import arguments_from
+from amends.cli.group import ExitCode, complain
+from amends.cli.modules import AnySaga, saga_called
+from amends.cli.output import write
+from amends.cli.reading import View, quiet, reading
+from amends.sagas.coordinator import Coordinator
+from amends.sagas.errors import RunFailed
+from amends.sagas.handle import Run
+
+
+def start_run(
+    url: str, name: str, modules: Sequence[str], *, given: str | None, run_id: str | None, wait: bool
+) -> int:
+    """Start a run and print its id; with `wait`, its result too. Gives the exit code.
+
+    Raises `CommandError`, and what `Coordinator.start` raises.
+    """
+    saga = saga_called(name, modules or _from_environment())
+    arguments = arguments_from(saga, given)
+    quiet()
+    return asyncio.run(_start(url, saga, arguments, run_id, wait=wait))
+
+
+async def _start(url: str, saga: AnySaga, arguments: list[Any], run_id: str | None, *, wait: bool) -> int:
+    async with Coordinator(url, work=False) as coordinator:
+        run = await coordinator.start(saga, *arguments, id=run_id)
+        write(f"{run.id}\n")
+        return await _result(url, coordinator, run) if wait else ExitCode.DONE
+
+
+async def _result(url: str, coordinator: Coordinator, run: Run[Any]) -> int:
+    await asyncio.to_thread(_tell_who_is_missing, url, run.id)
+    try:
+        await run.result()
+    except RunFailed as error:
+        complain(one_line(error))
+        return ExitCode.RUN_FAILED
+    row = await coordinator.row_of(run.id)
+    write(f"{(row.result or b'null').decode()}\n")
+    return ExitCode.DONE
+
+
+def _tell_who_is_missing(url: str, run_id: str) -> None:
+    with reading(url) as database:
+        row, view = database.run(run_id), View.of(database)
+    if row is not None and row.ended_at is None and not view.is_served(row):
+        complain(f"no live worker serves saga {row.saga!r} yet; waiting for one")
+
+
+def _from_environment() -> list[str]:
+    return [name for name in re.split(r"[\s,]+", os.environ.get("AMENDS_MODULES", "")) if name]

@@ -1,0 +1,182 @@
+"""A run's journal as a story: what happened when, one event for each attempt, wait and decision.
+
+Entries of a kind that isn't known here are told by their kind, so that the story is never silent about one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from amends.persistence.records import EntryRow, InboxRow, Loaded
+from amends.sagas.failure import Failure
+from amends.sagas.history import History, Phase, StepRecord, Undoing
+from amends.sagas.journal import Kind, from_row, split_read
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the story.
+
+    `what` is `step`, `undo`, or what else happened (`started`, `timer`, `cancel`, `decision`, `parked`, …);
+    `state` is how the attempt ended (`landed`, `undone`, `failed`, `retry`, `lost`) or stands (`running`, `due`),
+    `outcome` whether its effect is in the world, where that isn't said by `state`. Times are milliseconds.
+    """
+
+    at: int
+    what: str
+    state: str = ""
+    step: str | None = None
+    ref: int | None = None
+    attempt: int | None = None
+    handler: str | None = None
+    took: int | None = None
+    outcome: str | None = None
+    error: Failure | None = None
+    until: int | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+ENDINGS = {
+    Kind.LANDED: ("step", "landed"),
+    Kind.FAILED: ("step", "failed"),
+    Kind.RETRY: ("step", "retry"),
+    Kind.LOST: ("step", "lost"),
+    Kind.UNDONE: ("undo", "undone"),
+    Kind.UNDO_FAILED: ("undo", "failed"),
+    Kind.UNDO_RETRY: ("undo", "retry"),
+    Kind.UNDO_LOST: ("undo", "lost"),
+}
+"""Entries that end an attempt."""
+
+RENAMED = {Kind.SWITCH: "decision", Kind.FIRED: "timer"}
+
+
+class Teller:
+    """Folds a journal into its story and its history."""
+
+    def __init__(self, created_at: int) -> None:
+        self.history = History(at=created_at)
+        self.events = [Event(created_at, "started")]
+        self._began: dict[tuple[int | None, str], int] = {}
+
+    def take(self, row: EntryRow) -> None:
+        """Take one entry in."""
+        before = self.history.at
+        idle = not self.history.active
+        try:
+            entry = from_row(row)
+            self.history.apply(entry)
+        except (ValueError, KeyError):
+            self.events.append(Event(row.at, row.kind, step=row.name, ref=row.ref, detail=_meta(row.meta)))
+            return
+        if entry.kind in (Kind.INTENT, Kind.UNDO):
+            self._began[entry.ref, "step" if entry.kind is Kind.INTENT else "undo"] = entry.at
+        elif entry.kind in ENDINGS:
+            self.events.append(self._attempt(row, entry.kind, entry.meta))
+        else:
+            waited = entry.at - before if entry.kind is Kind.FIRED and idle else None
+            self.events.append(_other(row, entry.kind, entry.meta, waited))
+
+    def _attempt(self, row: EntryRow, kind: Kind, meta: dict[str, Any]) -> Event:
+        what, state = ENDINGS[kind]
+        began = meta.get("started", self._began.get((row.ref, what), row.at))
+        self._began[row.ref, what] = meta.get("due", row.at)
+        payload = row.payload
+        if meta.get("read") and payload is not None:
+            payload = split_read(payload)[1]
+        return Event(
+            began,
+            what,
+            state,
+            self._named(row),
+            row.ref,
+            row.attempt,
+            self._handler(row.ref) if what == "undo" else None,
+            row.at - began if "started" in meta else None,
+            meta.get("outcome"),
+            None if state in ("landed", "undone") else failure(payload),
+            meta.get("due"),
+            {"drained": True} if meta.get("drained") else {},
+        )
+
+    def pending(self, now: int) -> Iterable[Event]:
+        """Tell what is under way, or due, at the end of the journal."""
+        for step in self.history.active.values():
+            if step.moving:
+                yield self._under_way(
+                    step, "step", step.attempt, step.due_at, now, waits=step.phase is Phase.WAITING
+                )
+            if step.undoing in (Undoing.RUNNING, Undoing.WAITING):
+                waits = step.undoing is Undoing.WAITING
+                yield self._under_way(step, "undo", step.undo_attempt, step.undo_due_at, now, waits=waits)
+
+    def _under_way(
+        self, step: StepRecord, what: str, attempt: int, due: int | None, now: int, *, waits: bool
+    ) -> Event:
+        began = self._began.get((step.ref, what), step.started_at)
+        handler = step.handler if what == "undo" else None
+        if waits and due is not None and due > now:
+            return Event(due, what, "due", step.name, step.ref, attempt, handler, until=due)
+        return Event(began, what, "running", step.name, step.ref, attempt, handler, took=now - began)
+
+    def _named(self, row: EntryRow) -> str | None:
+        step = self.history.steps.get(row.ref or 0)
+        return row.name or (None if step is None else step.name)
+
+    def _handler(self, ref: int | None) -> str | None:
+        step = self.history.steps.get(ref or 0)
+        return None if step is None else step.handler
+
+
+def tell(loaded: Loaded, now: int) -> tuple[list[Event], History]:
+    """Tell a run's story up to now, in the order of time, and give the history behind it."""
+    run = loaded.run
+    teller = Teller(run.created_at)
+    for entry in loaded.entries:
+        teller.take(entry)
+    events = teller.events
+    if run.ended_at is None:
+        events += teller.pending(now)
+        if run.status == "open" and run.owner is None and not teller.history.active:
+            events += _waiting(run.due_at, teller.history.at, now)
+    events += [_unread(message) for message in loaded.inbox]
+    return sorted(events, key=lambda event: event.at), teller.history
+
+
+def failure(payload: bytes | None) -> Failure | None:
+    """Give the recorded error, if there is one that can be read."""
+    if payload is None:
+        return None
+    try:
+        return Failure.from_json(payload)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _waiting(due: int | None, since: int, now: int) -> Iterable[Event]:
+    """Tell that the body waits: for a timer, or for news."""
+    if due is None or due > now:
+        yield Event(max(since, now), "wait", "due", until=due)
+
+
+def _other(row: EntryRow, kind: Kind, meta: dict[str, Any], waited: int | None) -> Event:
+    what = RENAMED.get(kind, kind.value)
+    error = failure(row.payload) if kind is Kind.SWITCH else None
+    outcome = meta.get("outcome")
+    began = row.at if waited is None else row.at - waited
+    return Event(began, what, "", row.name, row.ref, row.attempt, None, waited, outcome, error, None, meta)
+
+
+def _unread(message: InboxRow) -> Event:
+    return Event(message.at, message.kind, "unread", detail=_meta(message.meta))
+
+
+def _meta(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

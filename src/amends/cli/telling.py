@@ -1,0 +1,127 @@
+"""Telling one run's story in the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from amends.cli import words
+from amends.cli.documents import left_standing, story_document
+from amends.cli.errors import CommandError
+from amends.cli.lines import brief, line, mark
+from amends.cli.output import plain, render, write_json
+from amends.cli.reading import View, reading
+from amends.cli.statuses import UNSERVED, in_words, style_of
+from amends.cli.story import Event, failure, tell
+from amends.persistence.records import Cause, Loaded, RunRow
+from amends.sagas.compensation import owed
+from amends.sagas.history import History, StepRecord, Undoing
+
+LONGEST_PAYLOAD = 600
+
+
+def show_run(url: str, run_id: str, *, as_json: bool) -> None:
+    """Print a run and what happened to it. Raises `CommandError` when there is no such run."""
+    with reading(url) as database:
+        loaded = database.load(run_id)
+        view = View.of(database)
+    if loaded is None:
+        raise CommandError(f"there is no run {run_id!r} in this database")
+    events, history = tell(loaded, view.now)
+    if as_json:
+        write_json(story_document(loaded, view, events, history))
+        return
+    render(_title(loaded.run, view), Text(), _facts(loaded, view, history), Text(), _story(events, view))
+
+
+def _title(run: RunRow, view: View) -> Text:
+    return Text.assemble(plain(run.id, "bold"), "  ", plain(in_words(run, view), style_of(run, view)))
+
+
+def _facts(loaded: Loaded, view: View, history: History) -> Table:
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(no_wrap=True, style="dim", width=9)
+    facts.add_column(overflow="fold")
+    for name, text in _told(loaded, view, history):
+        facts.add_row(name, text)
+    return facts
+
+
+def _told(loaded: Loaded, view: View, history: History) -> Iterator[tuple[str, Text]]:
+    run, now = loaded.run, view.now
+    version = "" if run.version == "1" else f", version {run.version}"
+    yield "saga", plain(f"{run.saga}{version}")
+    yield "started", plain(words.when(run.created_at, now))
+    if run.ended_at is not None:
+        took = words.duration(run.ended_at - run.created_at)
+        yield "ended", plain(f"{words.when(run.ended_at, now)}, took {took}")
+    yield from _open_facts(run, view)
+    yield "input", plain(_payload(run.input))
+    if (error := failure(run.error)) is not None:
+        yield "error", plain(brief(error), "red")
+    if run.result is not None:
+        yield "result", plain(_payload(run.result))
+    if run.status == "parked":
+        yield "parked", plain(history.park_reason or "for a reason that isn't on record", "red")
+    if run.status in ("parked", "compensating"):
+        for step in owed(history.steps):
+            yield "owed", plain(_owed(step))
+    for effect in left_standing(run, history):
+        doubt = "" if effect["outcome"] == "landed" else ", nobody knows whether it landed"
+        yield "standing", plain(f"{effect['step']} ({effect['effect']}{doubt})", "yellow")
+    if loaded.unreadable:
+        yield "problem", plain(loaded.unreadable, "red")
+
+
+def _open_facts(run: RunRow, view: View) -> Iterator[tuple[str, Text]]:
+    if run.ended_at is not None:
+        return
+    if run.deadline_at is not None:
+        yield "deadline", plain(words.when(run.deadline_at, view.now))
+    if run.owner is not None:
+        yield "worker", plain(run.owner)
+    if view.unserved(run):
+        yield UNSERVED, plain(f"no live worker serves saga {run.saga!r}, version {run.version}", "magenta")
+    elif run.owner is None and run.due_at is not None and run.due_at > view.now:
+        yield "due", plain(words.when(run.due_at, view.now))
+
+
+def _owed(step: StepRecord) -> str:
+    landed = "landed" if step.landed else "may have landed"
+    text = f"{step.name}, which {landed}, to be undone by {step.handler}"
+    error = failure(step.undo_error)
+    if step.undoing is Undoing.STUCK:
+        text += f": failed for good{f' ({brief(error)})' if error else ''}"
+    return text
+
+
+def _payload(data: bytes) -> str:
+    text = data.decode(errors="backslashreplace")
+    try:
+        text = json.dumps(json.loads(text), ensure_ascii=False)
+    except ValueError:
+        pass
+    if len(text) <= LONGEST_PAYLOAD:
+        return text
+    return f"{text[:LONGEST_PAYLOAD]}… ({len(data):,} bytes; --json gives them all)"
+
+
+def _story(events: list[Event], view: View) -> Group:
+    """Lay the events out: when, how long it took, and what."""
+    dates = not all(words.same_day(events[0].at, event.at) for event in events)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(no_wrap=True, style="dim", justify="right")
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for event in events:
+        took = "" if event.took is None else words.duration(event.took)
+        sign, style = mark(event)
+        grid.add_row(
+            words.clock(event.at, date=dates), took, Text(sign, style), plain(line(event, view.now), style)
+        )
+    return Group(grid)
