@@ -68,6 +68,8 @@ class Backend(Protocol):
     """For the queries of amends: one statement each, nothing is written."""
     writes: Engine
     """For the one connection of a writer."""
+    migrations: Engine
+    """For upgrades: they wait for one another as long as it takes."""
 
     @abstractmethod
     def prepare(self) -> None:

@@ -35,7 +35,7 @@ def upgrade(backend: Backend) -> None:
     if _is_current(backend):
         return
     try:
-        with backend.writes.connect() as connection, connection.begin():
+        with backend.migrations.connect() as connection, connection.begin():
             if backend.read_only(connection):
                 raise DatabaseReadOnly(
                     "The database has to be upgraded and can only be read. Give one that can be written."

@@ -32,6 +32,7 @@ from sqlalchemy import (
     false,
     func,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.dialects.postgresql import insert as insert_or
@@ -87,6 +88,7 @@ class PostgresBackend:
             poolclass=NullPool,
             isolation_level="READ COMMITTED",
         )
+        self.migrations: Engine = self.writes
         settings = _settings(lease_ms).compile(self.writes, compile_kwargs={"literal_binds": True})
         self._settings = str(settings).encode()
         self._insert_runs = _insert_runs(self.tables.runs)
@@ -124,8 +126,8 @@ class PostgresBackend:
 
     def lock_migration(self, connection: Connection) -> None:
         """Take a lock that the server gives back at the transaction's end; make the schema."""
-        patient = {"statement_timeout": "0", "lock_timeout": "0"}
-        connection.execute(select(*(func.set_config(name, value, True) for name, value in patient.items())))
+        patient = [func.set_config(name, "0", true()) for name in ("statement_timeout", "lock_timeout")]
+        connection.execute(select(*patient))
         name = hashlib.blake2b(self._channel.encode(), digest_size=8).digest()
         connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name, signed=True))))
         connection.execute(CreateSchema(self._schema, if_not_exists=True))

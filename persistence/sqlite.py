@@ -39,6 +39,7 @@ _OLDEST: Final = (3, 35, 0)
 _WAL_RESET: Final = ((3, 7, 0), (3, 51, 2))
 _WAIT_MS: Final = 5_000
 _WRITER_WAIT_MS: Final = 2_000
+_MIGRATION_WAIT_MS: Final = 60_000
 _warned: Final[set[str]] = set()
 
 
@@ -56,6 +57,9 @@ class SqliteBackend:
         self.engine: Engine = _engine(here, wait_ms=_WAIT_MS)
         self.reads: Engine = _engine(here, wait_ms=_WAIT_MS, query_only=True)
         self.writes: Engine = _engine(here, wait_ms=_WRITER_WAIT_MS, immediate=True, poolclass=NullPool)
+        self.migrations: Engine = _engine(
+            here, wait_ms=_MIGRATION_WAIT_MS, immediate=True, poolclass=NullPool
+        )
         self._insert_runs = self.insert(self.tables.runs, RUN_COLUMNS)
         runs = self.tables.runs
         wanted = self.listed("ids", {"id": Text})
@@ -69,7 +73,7 @@ class SqliteBackend:
                 f"There is no directory {self.path.parent} for the database. Make it first."
             )
         try:
-            with self.writes.connect() as connection:
+            with self.migrations.connect() as connection:
                 driver = _driver(connection)
                 if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
                     _switch_to_wal(driver)
@@ -153,12 +157,12 @@ class SqliteBackend:
 
     def close(self) -> None:
         """Close all connections."""
-        for engine in (self.engine, self.reads, self.writes):
+        for engine in (self.engine, self.reads, self.writes, self.migrations):
             engine.dispose()
 
     def forget(self) -> None:
         """Keep the parent's connections unused for ever: closing one would drop the parent's file locks."""
-        for engine in (self.engine, self.reads, self.writes):
+        for engine in (self.engine, self.reads, self.writes, self.migrations):
             _inherited.append(engine.pool)
             engine.dispose(close=False)
 
@@ -256,7 +260,7 @@ def _driver(connection: Connection) -> sqlite3.Connection:
 
 def _switch_to_wal(driver: sqlite3.Connection) -> None:
     """Switch; while others of many that open a new file hold it, SQLite says so at once instead of waiting."""
-    until = time.monotonic() + _WAIT_MS / 1000
+    until = time.monotonic() + _MIGRATION_WAIT_MS / 1000
     while True:
         try:
             mode = driver.execute("PRAGMA journal_mode=WAL").fetchone()

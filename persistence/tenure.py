@@ -47,9 +47,10 @@ class Tenure:
         self._registered_at = 0
 
     def enter(self, transactor: Transactor, patience: Patience, serves: Serves) -> None:
-        """Register the worker under a new epoch, and tell the others."""
+        """Register the worker under a new epoch, and tell the others; without a worker only connect."""
         worker = self.worker
         if worker is None:
+            _durably(transactor, patience, lambda _connection, _opened: None)
             return
 
         def work(connection: Connection, _opened: None) -> tuple[Registered, float]:

@@ -184,7 +184,10 @@ class Driver:
         if self.executor is not None:
             self.executor.revoke()
         for held in list(self._held.values()):
-            self._drop(held)
+            self._hand_over(held)
+        for run_id, told in self._told.items():
+            for item in told:
+                self._send_late(run_id, item)
         self._told.clear()
 
     def close(self) -> None:
@@ -318,9 +321,10 @@ class Driver:
         elif receipt.written is Written.REFUSED:
             self._give_in(held, RuntimeError(f"the database refuses what the run writes: {receipt.reason}"))
         else:
-            self._drop(held)
+            self._hand_over(held)
 
     def _committed(self, held: Held, turn: Turn) -> None:
+        held.told = []
         if turn.entries:
             held.written = turn.entries[-1].seq
         change = turn.change
@@ -357,7 +361,11 @@ class Driver:
         held.run.close()
         reason = f"{type(problem).__name__}: {problem}"
         entry = EntryRow(
-            run_id, held.written + 1, Kind.PARKED.value, self._now(), meta=json.dumps({"reason": reason})
+            run_id,
+            held.written + 1,
+            Kind.PARKED.value,
+            self._now(),
+            meta=json.dumps({"reason": reason, "lost": True}),
         )
         row = held.run.row
         change = RunChange(Stored.PARKED, row.cause, row.result, row.error, release=True)
@@ -371,7 +379,16 @@ class Driver:
         if receipt.written is Written.DONE and turn.change is not None:
             self._hooks.settled(held.run.row.id, turn.change)
 
+    def _hand_over(self, held: Held) -> None:
+        """Drop a run that is another worker's now; what came of its attempts here goes to its inbox."""
+        self._drop(held)
+        for item in (*held.told, *held.news):
+            if isinstance(item, Attempted):
+                self._send_late(held.run.row.id, item)
+
     def _send_late(self, run_id: str, item: Attempted) -> None:
+        if item.read:
+            return
         meta = {
             "ref": item.ref,
             "attempt": item.attempt,

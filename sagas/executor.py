@@ -17,7 +17,7 @@ from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepTimeout
 from amends.sagas.failure import describe
 from amends.sagas.news import Attempt, Attempted
-from amends.sagas.outcome import Outcome
+from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.step import Compensation, Step, Undo
 
@@ -54,6 +54,7 @@ class Executor:
         self._lease_good = lease_good
         self._report = report
         self._generation = 0
+        self._closed = False
         self._deadlines = Deadlines(asyncio.get_running_loop())
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
@@ -92,12 +93,14 @@ class Executor:
             task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=1)
+        self._closed = True
         self._deadlines.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         return stopped
 
     def _begin(self, attempt: Attempt) -> None:
-        task = self._loop.create_task(self._execute(attempt), context=self._context.copy())
+        doing = self._execute(attempt, self._generation)
+        task = self._loop.create_task(doing, context=self._context.copy())
         self._tasks[task] = attempt
         task.add_done_callback(self._done)
 
@@ -107,8 +110,7 @@ class Executor:
         if self._waiting and len(self._tasks) < self._settings.max_steps:
             self._begin(self._waiting.popleft())
 
-    async def _execute(self, attempt: Attempt) -> None:
-        generation = self._generation
+    async def _execute(self, attempt: Attempt, generation: int) -> None:
         while not self._lease_good():  # noqa: ASYNC110 - the writer's thread renews it
             await asyncio.sleep(LEASE_POLL)
         if generation != self._generation:
@@ -134,7 +136,9 @@ class Executor:
             return self._landed(called, await call())
         except asyncio.CancelledError as error:
             return Outcome.UNKNOWN, None, self._why_cancelled(attempt, error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a step raises is its outcome
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a step raises is its outcome
             return _failed(called, error), None, error
 
     def _watch(self, attempt: Attempt) -> None:
@@ -162,7 +166,7 @@ class Executor:
         raise _timed_out(attempt)
 
     def _late(self, attempt: Attempt, started: int, future: asyncio.Future[Any]) -> None:
-        if future.cancelled() or future.exception() is not None or attempt.undoing:
+        if self._closed or future.cancelled() or future.exception() is not None or attempt.undoing:
             return
         outcome, result, error = self._landed(STEPS.get(attempt.name), future.result())
         self._tell(attempt, started, outcome, result, error)
@@ -176,6 +180,7 @@ class Executor:
         error: BaseException | None,
     ) -> None:
         encoded = None if error is None else describe(error).to_json()
+        called = STEPS.get(attempt.name)
         news = Attempted(
             attempt.ref,
             attempt.attempt,
@@ -186,6 +191,7 @@ class Executor:
             result,
             encoded,
             error,
+            not attempt.undoing and called is not None and called.effect is Effect.READ,
         )
         self._report(attempt.run_id, news)
 

@@ -100,7 +100,8 @@ class History:
     """The state of a run, folded from its journal; nothing else decides what is owed.
 
     `active` holds the steps with a call under way or due, forward or backward; `unsettled` those to be
-    undone although the run goes forward; `stuck` those whose compensation failed for good.
+    undone although the run goes forward; `stuck` those whose compensation failed for good. `parked_lost`
+    tells that the run was parked before anybody could say what became of the attempts under way.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -114,6 +115,7 @@ class History:
     error: bytes | None = None
     parked: bool = False
     park_reason: str = ""
+    parked_lost: bool = False
     ended: bool = False
     undone: bool = False
     landed_after_undo: dict[int, StepRecord] = field(default_factory=dict)
@@ -247,9 +249,15 @@ def _lost(history: History, entry: Entry) -> StepRecord:
 def _abandoned(history: History, entry: Entry) -> StepRecord:
     step = history._of(entry)  # noqa: SLF001 - as above
     step.abandoned, step.delivered_seq = True, None
-    if step.phase is Phase.WAITING:
-        step.phase, step.due_at = Phase.FAILED, None
+    _stop_waiting(step, entry)
     return step
+
+
+def _stop_waiting(step: StepRecord, entry: Entry) -> None:
+    """End a step's wait for its next attempt; one that was due by then may have been sent."""
+    if step.phase is Phase.WAITING:
+        due = step.due_at is not None and step.due_at <= entry.at
+        step.phase, step.due_at = Phase.RUNNING if due else Phase.FAILED, None
 
 
 def _late(history: History, entry: Entry) -> StepRecord | None:
@@ -268,8 +276,7 @@ def _late(history: History, entry: Entry) -> StepRecord | None:
 def _switch(history: History, entry: Entry) -> None:
     history.compensating, history.cause, history.error = True, Cause(entry.meta["cause"]), entry.payload
     for step in list(history.active.values()):
-        if step.phase is Phase.WAITING:
-            step.phase, step.due_at = Phase.FAILED, None
+        _stop_waiting(step, entry)
         history._file(step)  # noqa: SLF001 - as above
 
 
@@ -309,10 +316,11 @@ def _undo_failed(history: History, entry: Entry) -> StepRecord:
 
 def _parked(history: History, entry: Entry) -> None:
     history.parked, history.park_reason = True, entry.meta.get("reason", "")
+    history.parked_lost = bool(entry.meta.get("lost"))
 
 
 def _resumed(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape for all
-    history.parked, history.park_reason = False, ""
+    history.parked, history.park_reason, history.parked_lost = False, "", False
 
 
 def _ended(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape for all

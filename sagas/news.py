@@ -38,7 +38,8 @@ class Attempt:
 
 @dataclass(slots=True)
 class Attempted:
-    """What came of an attempt. `result` and `error` are JSON; `exception` the error itself."""
+    """What came of an attempt. `result` and `error` are JSON; `exception` the error itself;
+    `read` tells that it can't have changed the world."""
 
     ref: int
     attempt: int
@@ -49,6 +50,7 @@ class Attempted:
     result: bytes | None = None
     error: bytes | None = None
     exception: BaseException | None = None
+    read: bool = False
 
 
 News = Attempted | InboxRow

@@ -32,12 +32,13 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
     except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
         run.park(reason_of(problem))
         _fold_rest(run, entries)
-    if run.history.parked and not run.park_reason:
-        run.record(Kind.RESUMED, max(now, run.history.at))
+    if run.history.parked:
+        run.lost = run.lost or run.history.parked_lost
+        if not run.park_reason:
+            run.record(Kind.RESUMED, max(now, run.history.at))
     if run.row.lost >= run.limits.max_lost:
         run.park(f"poison: the worker died {run.row.lost} times in a row while it held this run")
     told = [item for item in news if isinstance(item, Attempted) and item.ref in run.history.steps]
-    run.executing += len(told)
     if not run.park_reason:
         _resume(run, matcher, told, max(now, run.history.at))
     return run.go_on([*told, *(item for item in news if not isinstance(item, Attempted))], now)

@@ -26,6 +26,8 @@ from amends.sagas.saga import Saga
 
 MOST_HELD = 256
 """So many outcomes of reads may wait in memory for the next write."""
+PARKING = (Diverged, EndlessTurn, ValueError, DefinitionError)
+"""What is wrong with the run itself, so that it needs a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class LiveRun:
         self.draft = Turn()
         self.reads: dict[int, Command] = {}
         self.dues: list[tuple[int, int]] = []
-        self.executing = 0
+        self.executing: set[tuple[int, int, bool]] = set()
         self.order: UndoOrder | None = None
         self.park_reason = ""
         self.needs: str | None = None
@@ -80,17 +82,28 @@ class LiveRun:
     def go_on(self, news: Sequence[News], now: int, *, advance: bool = True) -> Turn:
         """Do what `turn` does, on top of what the turn holds already."""
         now = max(now, self.history.at)
-        try:
-            for item in news:
-                taking.take(self, item, now, advance=advance)
-            if advance:
-                settling.fire_due(self, now)
-                settling.settle(self, now)
-        except (Diverged, EndlessTurn, ValueError, DefinitionError) as problem:
-            self.park(reason_of(problem))
-        if self.executing == 0 and not self._leaves() and advance:
-            settling.leave(self, now)
+        for item in news:
+            self._take(item, now, advance=advance)
+        if advance:
+            self._settle(now)
         return self.finish(now, dormant=advance)
+
+    def _take(self, item: News, now: int, *, advance: bool) -> None:
+        try:
+            if advance:
+                settling.start_due(self, now)
+            taking.take(self, item, now, advance=advance)
+        except PARKING as problem:
+            self.park(reason_of(problem))
+
+    def _settle(self, now: int) -> None:
+        try:
+            settling.fire_due(self, now)
+            settling.settle(self, now)
+        except PARKING as problem:
+            self.park(reason_of(problem))
+        if not self.executing and not self._leaves():
+            settling.leave(self, now)
 
     def flush(self, now: int) -> Turn:
         """Give what reads have left in memory, to be written now."""
@@ -185,7 +198,7 @@ class LiveRun:
         while body.given_up:
             ref = body.given_up.pop(0)
             if self.reads.pop(ref, None) is not None:
-                self.executing -= 1
+                self.executing.discard((ref, 1, False))
             elif ref in self.history.steps:
                 self._abandon(self.history.steps[ref], now)
         for command in commands:
@@ -218,7 +231,7 @@ class LiveRun:
         """Ask for the current attempt of the step's compensation."""
         handler = HANDLERS.get(step.handler or "")
         timeout = step.timeout_ms if handler is None else handler.timeout_ms
-        self.executing += 1
+        self.executing.add((step.ref, step.undo_attempt, True))
         self.draft.attempts.append(
             Attempt(
                 self.row.id,
@@ -243,7 +256,7 @@ class LiveRun:
     def switch(self, cause: Cause, now: int, error: bytes | None = None) -> None:
         """Decide: from here on the run compensates, and its body never runs again."""
         self.close()
-        self.executing -= len(self.reads)
+        self.executing.difference_update((ref, 1, False) for ref in self.reads)
         self.reads.clear()
         for attempt in [attempt for attempt in self.draft.attempts if not attempt.undoing]:
             self._withdraw(attempt, now)
@@ -271,7 +284,7 @@ class LiveRun:
         """Close the turn: when to look again, and whether anything has to be written first."""
         draft = self.draft
         draft.wake_at = settling.wake_at(self)
-        draft.idle = self.executing == 0
+        draft.idle = not self.executing
         if dormant and draft.idle and not self._leaves():
             wake = draft.wake_at
             if wake is None or wake - now > self.limits.dormant_after_ms:
@@ -290,7 +303,7 @@ class LiveRun:
         """Take back an attempt that this very turn asks for: it was never sent."""
         self.draft.attempts.remove(attempt)
         if attempt.ref in self.history.steps:
-            self.executing -= 1
+            self.executing.discard((attempt.ref, attempt.attempt, False))
             error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
             self.record(
                 Kind.FAILED,
@@ -308,7 +321,7 @@ class LiveRun:
         self.record(Kind.ABANDONED, now, step.ref, name=step.name)
 
     def _start(self, ref: int, attempt: int, name: str, key: str, arguments: bytes, timeout_ms: int) -> None:
-        self.executing += 1
+        self.executing.add((ref, attempt, False))
         self.draft.attempts.append(Attempt(self.row.id, ref, attempt, name, key, arguments, timeout_ms))
 
     def _error_of(self, step: StepRecord) -> BaseException:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def fire_due(run: LiveRun, now: int) -> None:
-    """Let the deadline, the body's timers and the next attempts that are due come."""
+    """Let the next attempts, the deadline and the body's timers come that are due."""
+    start_due(run, now)
     if run.park_reason:
         return
     deadline = run.row.deadline_at
@@ -29,6 +30,16 @@ def fire_due(run: LiveRun, now: int) -> None:
         run.switch(Cause.DEADLINE, now)
     while run.body is not None and (number := run.body.loop.due(now)) is not None:
         run.tell(Kind.FIRED, now, number)
+
+
+def start_due(run: LiveRun, now: int) -> None:
+    """Let the attempts start that are due.
+
+    Before any news is taken: a step whose attempt is due when it is abandoned, or when the run turns round,
+    counts as under way (`history.py`), so that a worker which died then may have sent it.
+    """
+    if run.park_reason:
+        return
     while run.dues and run.dues[0][0] <= now:
         _, ref = heapq.heappop(run.dues)
         step = run.history.steps[ref]
@@ -59,7 +70,7 @@ def leave(run: LiveRun, now: int) -> None:
         _hand_on(run, run.needs, now)
     elif run.history.compensating:
         _leave_compensating(run, now)
-    elif run.body is not None and not run.body.returned:
+    elif run.body is not None and (not run.body.returned or run.body.loop.unfinished()):
         if run.history.stuck and wake_at(run) is None:
             _write_parked(run, _stuck(run), now)
         elif wake_at(run) is None:
@@ -171,7 +182,8 @@ def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) ->
 
 def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None) -> None:
     names = [f"{step.name} ({step.ref})" for step in owed(run.history.steps)]
-    run.record(Kind.PARKED, now, meta={"reason": reason, "owed": names})
+    lost = {"lost": True} if run.lost else {}
+    run.record(Kind.PARKED, now, meta={"reason": reason, "owed": names, **lost})
     history = run.history
     run.draft.change = RunChange(Stored.PARKED, history.cause, None, history.error, None, None, True, needs)  # noqa: FBT003 - RunChange's release
     run.draft.parked = reason

@@ -25,8 +25,7 @@ def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
     if isinstance(item, InboxRow):
         _take_mail(run, item, now)
         return
-    if item.ref in run.reads or item.ref in run.history.steps:
-        run.executing -= 1
+    run.executing.discard((item.ref, item.attempt, item.undoing))
     command = run.reads.pop(item.ref, None)
     if command is not None:
         _take_read(run, command, item, now, advance=advance)
@@ -97,8 +96,10 @@ def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, a
 def _take_read(run: LiveRun, command: Command, item: Attempted, now: int, *, advance: bool) -> None:
     name = command.step.name
     record = StepRecord(command.ref, name, Effect.READ, "", None, command.arguments, 0, item.started_at, 0)
-    verdict = judge(record, item, command.step, again=advance, seed=f"{run.row.id}/{item.ref}")
+    verdict = judge(record, item, command.step, again=True, seed=f"{run.row.id}/{item.ref}")
     if verdict.kind is Kind.RETRY:
+        if not advance:
+            return
         run.intend(command, now)
         run.tell(verdict.kind, now, item.ref, item.attempt, name, verdict.meta, verdict.payload)
         run.wait_until(verdict.meta["due"], item.ref)

@@ -26,7 +26,22 @@ SETTLED = (Kind.LANDED, Kind.FAILED, Kind.UNDONE)
 PATIENCE = 30.0
 
 
-async def demo(orders: Sequence[Order], folder: Path, screen: Screen) -> list[str]:
+async def demo(orders: Sequence[Order], screen: Screen) -> list[str]:
+    """Carry out the orders in a folder that is removed again, and list what is half done."""
+    with TemporaryDirectory(prefix="amends-demo-") as folder:
+        work = asyncio.create_task(carry_out_all(orders, Path(folder), screen))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop, work)
+        return await work
+
+
+def stop(work: asyncio.Task[list[str]]) -> None:
+    """Cancel the work, once: another Ctrl-C doesn't disturb the cleaning up."""
+    if not work.cancelling():
+        work.cancel()
+
+
+async def carry_out_all(orders: Sequence[Order], folder: Path, screen: Screen) -> list[str]:
     """Carry out the orders, show the books beside the records, and list what is half done."""
     database = f"sqlite:///{folder / 'amends.db'}"
     async with Coordinator(database, work=False) as coordinator, Processes(screen.line) as processes:
@@ -94,18 +109,19 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the demo in a folder of its own, and give the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Run the demo, and give the exit code."""
     logging.basicConfig(level=logging.ERROR)
     screen = Screen()
     try:
         orders = read_orders(arguments().orders)
-        with TemporaryDirectory(prefix="amends-demo-") as folder:
-            findings = asyncio.run(demo(orders, Path(folder), screen))
+        findings = asyncio.run(demo(orders, screen))
     except OrdersInvalid as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except TimeoutError:
+        print(f"Not everything started within {PATIENCE:.0f} seconds; see above.", file=sys.stderr)
+        return 1
+    except asyncio.CancelledError:
         print("\nStopped; the services and the worker are gone too.", file=sys.stderr)
         return 130
     screen.verdict(findings)

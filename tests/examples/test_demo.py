@@ -152,9 +152,13 @@ def test_books_that_do_not_bear_out_the_records_are_found(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_in_the_middle_it_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["listening on", "looking for a ferry"])
+def test_stopped_and_stopped_again_it_leaves_nothing_behind(
+    moment: str, number: signal.Signals, tmp_path: Path
+) -> None:
     with demo(tmp_path, {**ORDER, "postcode": "ZE1 0LL"}) as program:
-        program.line_with("looking for a ferry")
+        program.line_with(moment)
+        program.send(number)
         program.send(number)
         assert program.end() == 130
     assert not any("Traceback" in line for line in program.lines)

@@ -3,6 +3,8 @@
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from amends.persistence.sqlite_watch import FileWatch
 from tests.persistence.workers import PATIENCE_S, Worker, ended, log
 
@@ -64,10 +66,10 @@ def test_a_file_is_watched_more_closely_after_news(tmp_path: Path) -> None:
             watch.poll()
             assert told == []
             now = 0.05
-            assert watch.poll() == 0.005
+            assert watch.poll() == pytest.approx(0.005)
             assert told == [0.05]
             now = 1.06
-            assert watch.poll() == 0.05
+            assert watch.poll() == pytest.approx(0.05)
             assert told == [0.05]
 
 

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amends.persistence.records import Status
 from amends.sagas.compensation import standing
 from amends.sagas.history import StepRecord, Undoing
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect
+from tests.sagas.programs import Node, program
 from tests.sagas.simulated import Simulation, fold
+from tests.sagas.world import World
+
+
+def simulate(
+    node: Node, forward: Sequence[Sequence[str]] = (), backward: Sequence[Sequence[str]] = (),
+    deadline: int | None = None,
+) -> Simulation:
+    """Make a run of a random saga, with a script for each of its calls by number."""
+    world = World(dict(enumerate(forward, 1)), dict(enumerate(backward, 1)))
+    return Simulation(program, {"node": node}, world, deadline_ms=deadline)
+
+
+def shown(run: Simulation) -> str:
+    """Show a run's journal, an entry a line."""
+    return "\n".join(
+        f"{entry.seq:3} {entry.at - run.row.created_at:7} {entry.kind} {entry.ref} {entry.attempt} {entry.name} "
+        f"{entry.meta}"
+        for entry in run.journal
+    )
+
+
+def check_end(run: Simulation) -> None:
+    """Check that a played run has come to an end, or waits for a person, and that no rule is broken."""
+    assert complaints(run) == []
+
+
+def complaints(run: Simulation) -> list[str]:
+    """Give what is wrong with a played run, in words."""
+    if not run.ended and run.row.status is not Status.PARKED:
+        return ["the run neither ends nor parks"]
+    return broken_rules(run)
 
 
 def broken_rules(run: Simulation) -> list[str]:

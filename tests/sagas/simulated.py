@@ -140,6 +140,7 @@ class Simulation:
         self.strays += [replace(flight, reports=False) for flight in self.flying]
         self.flying = []
         self._apply(self.live.cut(self.now, stopped))
+        self.live.close()
         self.live = None
 
     def cancel(self) -> None:
@@ -202,9 +203,12 @@ class Simulation:
                 return
             self._apply(turn)
         if change is not None and change.release:
-            if any(flight.attempt.key for flight in self.flying) or turn.attempts:
+            if any(attempt.key for attempt in (*turn.attempts, *(flight.attempt for flight in self.flying))):
                 self.wrongs.append("a run is released while attempts are under way")
+            if self.live is not None:
+                self.live.close()
             self.live, self.wake_at = None, None
+            self.flying = []
             return
         self.wake_at = turn.wake_at
         for attempt in turn.attempts:

@@ -19,15 +19,15 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 def arguments_from(saga: AnySaga, given: str | None) -> list[Any]:
     """Give the positional arguments that `--input` stands for. Raises `CommandError`."""
-    value = {} if given is None else parsed(given)
-    named = by_name(saga, value)
     arguments = saga.arguments
-    if (
-        keyword := next((p.name for p in arguments.parameters if _only_by_name(p) and p.name in named), None)
-    ) is not None:
-        raise CommandError(
-            f"{arguments.what}: {keyword!r} is keyword-only, and a run is started with positions"
-        )
+    if given is None and any(p.default is EMPTY and p.kind not in VARIADIC for p in arguments.parameters):
+        raise CommandError(f"{arguments.what} takes {', '.join(arguments.names)}: give --input")
+    named = {} if given is None else by_name(saga, parsed(given))
+    for parameter in arguments.parameters:
+        if _only_by_name(parameter) and parameter.name in named:
+            raise CommandError(
+                f"{arguments.what}: {parameter.name!r} is keyword-only; start() takes positions"
+            )
     hints = arguments.hints()
     full = {
         parameter.name: named[parameter.name]
@@ -59,24 +59,32 @@ def parsed(given: str) -> Any:
 
 
 def by_name(saga: AnySaga, value: Any) -> Mapping[str, Any]:
-    """Decide which parameters a value stands for: an object by name, or the only argument's value."""
+    """Decide which parameters a value stands for: an object by name, or the only argument's value.
+
+    Raises `CommandError` for an object with other names, or without one that is required.
+    """
     parameters = saga.arguments.parameters
     names = [parameter.name for parameter in parameters]
     required = [p.name for p in parameters if p.default is EMPTY and p.kind not in VARIADIC]
-    what = saga.arguments.what
-    if isinstance(value, dict) and set(value) <= set(names) and set(required) <= set(value):
-        return value
-    only = names if len(names) == 1 else required
-    if len(only) == 1 and not (isinstance(value, dict) and only[0] in value):
-        return {only[0]: value}
-    takes = ", ".join(names) or "nothing"
-    if not isinstance(value, dict):
-        raise CommandError(f"{what} takes {takes}: give an object with these names, not one value")
-    unknown = [name for name in value if name not in names]
-    if unknown:
+    what, takes = saga.arguments.what, ", ".join(names) or "no input"
+    if not _names_parameters(value, names):
+        only = names if len(names) == 1 else required
+        if len(only) == 1:
+            return {only[0]: value}
+        if not isinstance(value, dict):
+            raise CommandError(f"{what} takes {takes}: give an object by these names, not one value")
+    if unknown := [name for name in value if name not in names]:
         raise CommandError(f"{what} has no parameter {unknown[0]!r}; it takes {takes}")
-    missing = ", ".join(name for name in required if name not in value)
-    raise CommandError(f"{what}: the input lacks {missing}; it takes {takes}")
+    if missing := [name for name in required if name not in value]:
+        raise CommandError(f"{what}: the input lacks {', '.join(missing)}; it takes {takes}")
+    named: Mapping[str, Any] = value
+    return named
+
+
+def _names_parameters(value: Any, names: list[str]) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return set(value) == set(names) if len(names) == 1 else not value.keys().isdisjoint(names)
 
 
 def _text(given: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from amends.persistence.errors import AmendsError
 
 
 class ExitCode(IntEnum):
-    """What a command's end tells the shell. A second signal, and Ctrl-C outside a worker, add 128 as usual."""
+    """What a command's end tells the shell; an end by a signal is 128 and its number, as usual."""
 
     DONE = 0
     BUG = 1

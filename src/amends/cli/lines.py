@@ -84,7 +84,7 @@ def _ending(event: Event, now: int) -> str:
     if event.state == "running":
         return ": under way"
     if event.state == "due":
-        return f": due {words.relative(event.until or now, now)}"
+        return ": waits for a worker" if event.until is None else f": due {words.relative(event.until, now)}"
     if event.state == "lost":
         how = "cut short when its worker stopped" if event.detail.get("drained") else "lost with its worker"
         return f": {how}, may have landed" if event.what == "step" else f": {how}"

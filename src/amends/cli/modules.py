@@ -51,7 +51,7 @@ def imported(given: str) -> Imported:
     module = _import(_dotted(path))
     if Path(module.__file__ or "").resolve() != path:
         raise CommandError(
-            f"{name} can't be imported: another module is named {module.__name__!r} ({module.__file__}); rename one"
+            f"{name} can't be imported: {module.__file__} is named {module.__name__!r} too; rename one"
         )
     return Imported(module, attribute or None)
 
@@ -62,7 +62,7 @@ def sagas_in(places: Iterable[Imported]) -> list[AnySaga]:
     for place in places:
         sagas = _defined_in(place.module) if place.attribute is None else _named(place)
         if not sagas:
-            raise CommandError(f"{place.given} defines no saga; decorate one with @saga")
+            raise CommandError(f"{place.given!r} defines no saga; decorate one with @saga")
         found += [saga for saga in sagas if saga not in found]
     return found
 
@@ -79,7 +79,7 @@ def saga_called(name: str, modules: Sequence[str]) -> AnySaga:
     known = ", ".join(sorted({saga.name for saga in SAGAS.all()}))
     if not modules:
         raise CommandError(
-            f"where is saga {name!r} defined? Give --module MODULE, AMENDS_MODULES, or the saga as MODULE:{name}"
+            f"where is saga {name!r} defined? Give --module or AMENDS_MODULES, or the saga as MODULE:{name}"
         )
     raise CommandError(f"there is no saga {name!r} in {', '.join(modules)}; there are: {known or 'none'}")
 
@@ -109,11 +109,13 @@ def _named(place: Imported) -> list[AnySaga]:
         ) from None
     items = list(item) if isinstance(item, list | tuple | set | frozenset) else [item]
     if not all(isinstance(one, Saga) for one in items):
-        raise CommandError(f"{place.given} is {type(item).__name__!r}, neither a saga nor a list of sagas")
+        raise CommandError(f"{place.given!r} is neither a saga nor a list of sagas")
     return items
 
 
 def _import(name: str) -> ModuleType:
+    if not all(name.split(".")):
+        raise CommandError(f"{name!r} is no module's name")
     try:
         return importlib.import_module(name)
     except KeyboardInterrupt:
@@ -124,8 +126,6 @@ def _import(name: str) -> ModuleType:
             raise CommandError(
                 f"there is no module {missing!r}; looked in {Path.cwd()} and in Python's own places"
             ) from error
-        if isinstance(error, (TypeError, ValueError)) and not error.__traceback__:
-            raise CommandError(f"{name!r} is no module's name") from error
         why = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
         raise CommandError(f"importing {name!r} failed: {why}{_place(error)}") from error
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from amends.cli import logs, words
 from amends.cli.modules import AnySaga
@@ -62,8 +63,7 @@ class Stop:
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._event: asyncio.Event | None = None
+        self._wake: Callable[[], object] | None = None
         self.asked = False
 
     @contextlib.contextmanager
@@ -78,11 +78,12 @@ class Stop:
 
     async def wait(self) -> None:
         """Wait until a signal has come."""
-        self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
-        await self._event.wait()
+        come = asyncio.Event()
+        self._wake = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, come.set)
+        await come.wait()
 
     def _come(self, number: int, _frame: FrameType | None) -> None:
-        if self._loop is None or self._event is None or self.asked:
+        if self._wake is None or self.asked:
             leave_at_once(128 + number)
         self.asked = True
         log.info(
@@ -90,7 +91,7 @@ class Stop:
             signal.Signals(number).name,
             words.duration(round(self._grace * 1000)),
         )
-        self._loop.call_soon_threadsafe(self._event.set)
+        self._wake()
 
 
 def serve(serving: Serving) -> None:
@@ -152,7 +153,7 @@ def _give_up_on_threads() -> None:
     leave_at_once(0)
 
 
-def leave_at_once(code: int) -> None:
+def leave_at_once(code: int) -> NoReturn:
     """End the process here and now; the database knows what was under way."""
     with contextlib.suppress(Exception):
         sys.stdout.flush()

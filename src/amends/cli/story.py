@@ -12,7 +12,7 @@ from typing import Any
 
 from amends.persistence.records import EntryRow, InboxRow, Loaded
 from amends.sagas.failure import Failure
-from amends.sagas.history import History, Phase, StepRecord, Undoing
+from amends.sagas.history import MOVING, History, Phase, StepRecord, Undoing
 from amends.sagas.journal import Kind, from_row, split_read
 
 
@@ -21,8 +21,8 @@ class Event:
     """One line of the story.
 
     `what` is `step`, `undo`, or what else happened (`started`, `timer`, `cancel`, `decision`, `parked`, …);
-    `state` is how the attempt ended (`landed`, `undone`, `failed`, `retry`, `lost`) or stands (`running`, `due`),
-    `outcome` whether its effect is in the world, where that isn't said by `state`. Times are milliseconds.
+    `state` is how the attempt ended (`landed`, `undone`, `failed`, `retry`, `lost`) or stands (`running`,
+    `due`), `outcome` whether its effect is in the world. Times are milliseconds.
     """
 
     at: int
@@ -102,24 +102,25 @@ class Teller:
             {"drained": True} if meta.get("drained") else {},
         )
 
-    def pending(self, now: int) -> Iterable[Event]:
-        """Tell what is under way, or due, at the end of the journal."""
+    def pending(self, now: int, *, held: bool) -> Iterable[Event]:
+        """Tell what is under way or due at the end of the journal; without a worker nothing is under way."""
         for step in self.history.active.values():
             if step.moving:
-                yield self._under_way(
-                    step, "step", step.attempt, step.due_at, now, waits=step.phase is Phase.WAITING
-                )
-            if step.undoing in (Undoing.RUNNING, Undoing.WAITING):
-                waits = step.undoing is Undoing.WAITING
-                yield self._under_way(step, "undo", step.undo_attempt, step.undo_due_at, now, waits=waits)
+                due = step.due_at if step.phase is Phase.WAITING else None
+                yield self._next(step, "step", step.attempt, due, now, held=held)
+            if step.undoing in MOVING:
+                due = step.undo_due_at if step.undoing is Undoing.WAITING else None
+                yield self._next(step, "undo", step.undo_attempt, due, now, held=held)
 
-    def _under_way(
-        self, step: StepRecord, what: str, attempt: int, due: int | None, now: int, *, waits: bool
+    def _next(
+        self, step: StepRecord, what: str, attempt: int, due: int | None, now: int, *, held: bool
     ) -> Event:
-        began = self._began.get((step.ref, what), step.started_at)
         handler = step.handler if what == "undo" else None
-        if waits and due is not None and due > now:
+        if due is not None and due > now:
             return Event(due, what, "due", step.name, step.ref, attempt, handler, until=due)
+        began = self._began.get((step.ref, what), step.started_at)
+        if not held:
+            return Event(began, what, "due", step.name, step.ref, attempt, handler)
         return Event(began, what, "running", step.name, step.ref, attempt, handler, took=now - began)
 
     def _named(self, row: EntryRow) -> str | None:
@@ -139,7 +140,7 @@ def tell(loaded: Loaded, now: int) -> tuple[list[Event], History]:
         teller.take(entry)
     events = teller.events
     if run.ended_at is None:
-        events += teller.pending(now)
+        events += teller.pending(now, held=run.owner is not None)
         if run.status == "open" and run.owner is None and not teller.history.active:
             events += _waiting(run.due_at, teller.history.at, now)
     events += [_unread(message) for message in loaded.inbox]
@@ -159,7 +160,7 @@ def failure(payload: bytes | None) -> Failure | None:
 def _waiting(due: int | None, since: int, now: int) -> Iterable[Event]:
     """Tell that the body waits: for a timer, or for news."""
     if due is None or due > now:
-        yield Event(max(since, now), "wait", "due", until=due)
+        yield Event(since, "wait", "due", took=now - since, until=due)
 
 
 def _other(row: EntryRow, kind: Kind, meta: dict[str, Any], waited: int | None) -> Event:

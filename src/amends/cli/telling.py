@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ from amends.cli.output import plain, render, write_json
 from amends.cli.reading import View, reading
 from amends.cli.statuses import UNSERVED, in_words, style_of
 from amends.cli.story import Event, failure, tell
-from amends.persistence.records import Cause, Loaded, RunRow
+from amends.persistence.records import Loaded, RunRow
 from amends.sagas.compensation import owed
 from amends.sagas.history import History, StepRecord, Undoing
 
@@ -101,10 +102,8 @@ def _owed(step: StepRecord) -> str:
 
 def _payload(data: bytes) -> str:
     text = data.decode(errors="backslashreplace")
-    try:
+    with contextlib.suppress(ValueError):
         text = json.dumps(json.loads(text), ensure_ascii=False)
-    except ValueError:
-        pass
     if len(text) <= LONGEST_PAYLOAD:
         return text
     return f"{text[:LONGEST_PAYLOAD]}… ({len(data):,} bytes; --json gives them all)"

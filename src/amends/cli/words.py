@@ -81,6 +81,5 @@ def moment(text: str, now: int) -> int:
         return round(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         raise CommandError(
-            f"--since takes a date (2026-11-22), a time (2026-11-22T14:30) or how long ago (90s, 30m, 2h, 3d), "
-            f"not {text!r}"
+            f"--since takes a date (2026-11-22), a time (2026-11-22T14:30) or an age (2h, 3d), not {text!r}"
         ) from None

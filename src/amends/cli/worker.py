@@ -47,7 +47,11 @@ def worker(
     ] = None,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Serve sagas until SIGINT or SIGTERM; a second signal exits at once."""
+    """Drive the runs of sagas until a signal comes.
+
+    SIGINT and SIGTERM let the steps under way end, within --grace seconds; a second signal exits at once.
+    What isn't done by then goes on with the next worker, here or elsewhere.
+    """
     from amends.cli.modules import imported, sagas_in  # noqa: PLC0415 - heavy
     from amends.cli.serving import Serving, serve  # noqa: PLC0415 - heavy
 

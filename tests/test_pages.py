@@ -1,0 +1,47 @@
+"""What the pages say about the code is what the code says, and their links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from amends.sagas import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+FENCE = re.compile(r"^[ ]*(```+).*?^[ ]*\1[ ]*$", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Give the anchors of a page's headings, as GitHub makes them."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken(page: Path) -> list[str]:
+    """List the links of a page that lead nowhere."""
+    found = []
+    for path, anchor in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        target = page if not path else (page.parent / path).resolve()
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            found.append(f"{path}#{anchor}" if anchor else path)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_the_page_lead_somewhere(page: Path) -> None:
+    assert broken(page) == []
+
+
+def test_every_error_is_explained_once() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(explained) == sorted(errors.__all__)
+
+
+def test_the_readme_shows_the_first_saga() -> None:
+    example = (ROOT / "examples" / "first_saga.py").read_text(encoding="utf-8")
+    program = example[example.index("import asyncio") :].partition("\n\n# ruff")[0].strip()
+    assert f"```python\n{program}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
