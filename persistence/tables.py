@@ -27,7 +27,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
     literal_column,
     text,
 )
@@ -114,11 +113,14 @@ class _Maker:
     def check(self, table: str, what: str, condition: str) -> CheckConstraint:
         return CheckConstraint(text(condition), name=f"{self.prefix}{table}_{what}")
 
-    def index(
-        self, table: Table, what: str, *columns: str, where: ColumnElement[bool] | None = None
-    ) -> Index:
+    def index(self, table: Table, what: str, *columns: str, where: str = "", on_sqlite: str = "") -> Index:
         chosen = [table.c[name] for name in columns]
-        return Index(f"{table.name}_{what}", *chosen, postgresql_where=where, sqlite_where=where)
+        return Index(
+            f"{table.name}_{what}",
+            *chosen,
+            postgresql_where=text(where) if where else None,
+            sqlite_where=text(on_sqlite or where) if where else None,
+        )
 
 
 def _key_type() -> TypeEngine[str]:
@@ -191,10 +193,9 @@ def _runs(maker: _Maker) -> Table:
         maker.check("runs", "ended_is_idle", "ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)"),
         maker.check("runs", "counts", "mail >= 0 AND lost >= 0"),
     )
-    due = table.c.owner.is_(None) & literals("status", CLAIMABLE)
-    maker.index(table, "due", "due_at", where=due)
-    maker.index(table, "owned", "owner", where=table.c.owner.is_not(None))
-    maker.index(table, "parked", "created_at", where=literals("status", [Status.PARKED]))
+    maker.index(table, "due", "due_at", where=f"owner IS NULL AND {_one_of('status', CLAIMABLE)}")
+    maker.index(table, "owned", "owner", where="owner IS NOT NULL")
+    maker.index(table, "parked", "created_at", where=_one_of("status", [Status.PARKED]))
     maker.index(table, "created", "created_at", "id")
     return table
 
@@ -231,7 +232,7 @@ def _inbox(maker: _Maker) -> Table:
         maker.primary("inbox", "run_id", "number"),
         maker.unique("inbox", "run_id", "key"),
     )
-    maker.index(table, "unread", "run_id", "number", where=table.c.taken.is_(false()))
+    maker.index(table, "unread", "run_id", "number", where="NOT taken", on_sqlite="taken = 0")
     return table
 
 
@@ -253,7 +254,7 @@ def _approvals(maker: _Maker) -> Table:
         maker.check("approvals", "status_known", _one_of("status", Decision)),
         maker.check("approvals", "decided_at_decision", "(decided_at IS NULL) = (status = 'pending')"),
     )
-    maker.index(table, "pending", "created_at", where=literals("status", [Decision.PENDING]))
+    maker.index(table, "pending", "created_at", where=_one_of("status", [Decision.PENDING]))
     maker.index(table, "of_run", "run_id")
     return table
 
@@ -301,7 +302,7 @@ def _outbox(maker: _Maker) -> Table:
         _number_or_null("sent_at"),
         maker.primary("outbox", "number"),
     )
-    maker.index(table, "unsent", "number", where=table.c.sent_at.is_(None))
+    maker.index(table, "unsent", "number", where="sent_at IS NULL")
     return table
 
 

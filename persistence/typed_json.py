@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -25,7 +25,7 @@ class JsonType(Generic[T]):
     survive where the annotation is a plain float. Raises `TypeError` for an annotation that has no JSON form.
     """
 
-    __slots__ = ("_adapter", "_dump")
+    __slots__ = ("_adapter", "_dump", "_load")
 
     def __init__(self, annotation: Any) -> None:
         self._adapter: TypeAdapter[T] = _adapter(annotation)
@@ -37,6 +37,7 @@ class JsonType(Generic[T]):
             self._adapter.serializer if plain else SchemaSerializer(_with_sorted_sets(schema), CONFIG_CORE)
         )
         self._dump = serializer.to_json
+        self._load: Callable[[bytes], T] = self._adapter.validator.validate_json
 
     def encode(self, value: object) -> bytes:
         """Encode a value, without looking whether it is of the type: `checked` does.
@@ -52,12 +53,12 @@ class JsonType(Generic[T]):
     def checked(self, value: object) -> bytes:
         """Encode a value that will decode again as the type says. Raises `ValueError` (pydantic's) otherwise."""
         data = self.encode(value)
-        self.decode(data)
+        self._load(data)
         return data
 
     def decode(self, data: bytes) -> T:
         """Decode and validate. Raises pydantic's `ValidationError`, a `ValueError`."""
-        return self._adapter.validate_json(data)
+        return self._load(data)
 
     def canonical(self, data: bytes) -> bytes:
         """Give the bytes that the value of `data` has under the code of today (defaults filled in)."""

@@ -1,11 +1,13 @@
 """What the pages say about the code is what the code says, and their links lead somewhere."""
 
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from amends.sagas import errors
+from amends.sagas import Coordinator, CurrentStep, Retry, Step, Undo, errors, saga, step
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -39,6 +41,26 @@ def test_every_error_is_explained_once() -> None:
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     explained = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert sorted(explained) == sorted(errors.__all__)
+
+
+@pytest.mark.parametrize(
+    ("title", "described"),
+    [
+        ("option of `@saga`", saga),
+        ("option of `@step`", step),
+        ("option of `Retry`", Retry),
+        ("option", Step.compensation),
+        ("option of `Coordinator(url, …)`", Coordinator),
+        ("field of `Undo`", Undo),
+        ("field", CurrentStep),
+    ],
+)
+def test_the_table_names_every_option(title: str, described: Callable[..., object]) -> None:
+    page = (ROOT / "docs" / "sagas.md").read_text(encoding="utf-8")
+    rows = page.split(f"\n| {title} |")[1].partition("\n\n")[0].splitlines()[2:]
+    named = [name for row in rows for name in re.findall(r"`(\w+)=?`", row.split("|")[1])]
+    taken = [name for name in inspect.signature(described).parameters if name not in ("self", "fn", "url")]
+    assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
 
 
 def test_the_readme_shows_the_first_saga() -> None:

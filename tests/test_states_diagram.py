@@ -19,7 +19,9 @@ def diagram() -> str:
 
 def table() -> str:
     """Give the table of the transitions."""
-    rows = [f"| `{state}` | {', '.join(f'`{after}`' for after in _after(state)) or '—'} |" for state in Stored]
+    rows = [
+        f"| `{state}` | {', '.join(f'`{after}`' for after in _after(state)) or '—'} |" for state in Stored
+    ]
     return "\n".join(["| from | to |", "|---|---|", *rows])
 
 

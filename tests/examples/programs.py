@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Self
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-SECONDS = 60
+SECONDS = 100
 
 
 class Program:

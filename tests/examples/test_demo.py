@@ -10,6 +10,7 @@ import pytest
 
 from tests.examples.programs import EXAMPLES, Program
 
+pytestmark = pytest.mark.xdist_group("demo")
 DEMO = "order_fulfilment/demo.py"
 ORDER: Mapping[str, Any] = {
     "id": "7",

@@ -93,14 +93,16 @@ def test_a_read_only_file_is_refused(tmp_path: Path, what: str) -> None:
     """Root may write everything, so another account tries."""
     with log(f"sqlite:///{tmp_path}/a.db"):
         pass
+    scratch = f"sqlite:///{tmp_path}/scratch.db"
     (tmp_path / "a.db").chmod(0o444)
     if what == "directory":
         tmp_path.chmod(0o555)
     script = (
         "import os, sys\n"
-        "os.geteuid() == 0 and os.setuid(65534)\n"
         "from amends.persistence.database import Database\n"
         "from amends.persistence.errors import DatabaseReadOnly\n"
+        "Database.open(sys.argv[2]).close()\n"
+        "os.geteuid() == 0 and os.setuid(65534)\n"
         "try: Database.open(sys.argv[1])\n"
         "except DatabaseReadOnly: sys.exit(0)\n"
         "sys.exit(1)\n"
@@ -108,7 +110,10 @@ def test_a_read_only_file_is_refused(tmp_path: Path, what: str) -> None:
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(parent.stat().st_mode | 0o055)
     result = subprocess.run(
-        [sys.executable, "-c", script, f"sqlite:///{tmp_path}/a.db"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, f"sqlite:///{tmp_path}/a.db", scratch],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     tmp_path.chmod(0o755)
     assert result.returncode == 0, result.stderr

@@ -55,6 +55,7 @@ class Simulation:
     boundaries: list[int] = field(default_factory=list)
     wake_at: int | None = None
     wrongs: list[str] = field(default_factory=list)
+    ticks: int = 0
     row: RunRow = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +109,13 @@ class Simulation:
         flight = self.strays.pop(number)
         learned = self._learned(flight, None)
         if flight.reports and flight.attempt.key:
+            self._tell_late(learned)
+
+    def report(self, learned: Attempted) -> None:
+        """Tell what came of an attempt: to the run, where it is held, or to its inbox."""
+        if self.live is not None:
+            self.news.append(learned)
+        else:
             self._tell_late(learned)
 
     def kill(self, *, frozen: bool = False) -> None:
@@ -297,6 +305,7 @@ def play(simulation: Simulation, choices: list[int] | tuple[int, ...] = (), most
         if (simulation.ended or simulation.row.status is Status.PARKED) and not simulation.strays:
             break
         choice = left.pop() if left else 0
+        simulation.ticks += 1
         if not _happen(simulation, choice) and not left:
             break
     if simulation.live is not None:

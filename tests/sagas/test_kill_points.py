@@ -14,7 +14,6 @@ from tests.sagas.simulated import play
 KILL, FREEZE, SHUT, BEFORE_WRITE, BEFORE_FIRST_WRITE, LANDED_UNTOLD = 2, 3, 4, 6, 7, 11
 MISHAPS = [KILL, FREEZE, SHUT, BEFORE_WRITE, BEFORE_FIRST_WRITE, LANDED_UNTOLD, LANDED_UNTOLD + 16]
 CANCEL, STRAY_LANDS = 8, 5
-LONGEST = 30
 
 
 def step(number: int, kind: str = "once") -> Node:
@@ -55,7 +54,7 @@ def test_a_worker_lost_once_at_any_point_leaves_the_world_right(name: str) -> No
     node, forward, backward = SCENARIOS[name]
     undisturbed = play(simulate(node, forward, backward))
     check_end(undisturbed)
-    for mishap, before in itertools.product(MISHAPS, range(LONGEST)):
+    for mishap, before in itertools.product(MISHAPS, range(undisturbed.ticks + 1)):
         run = play(simulate(node, forward, backward), [0] * before + [mishap])
         assert complaints(run) == [], (mishap, before, shown(run))
 
@@ -64,8 +63,9 @@ def test_a_worker_lost_once_at_any_point_leaves_the_world_right(name: str) -> No
 def test_a_worker_lost_again_during_the_recovery_leaves_the_world_right(name: str) -> None:
     """S10, section 7: whatever was lost once is lost again soon after."""
     node, forward, backward = SCENARIOS[name]
+    ticks = play(simulate(node, forward, backward)).ticks
     for first, second in itertools.product((KILL, FREEZE, SHUT, LANDED_UNTOLD), (KILL, BEFORE_FIRST_WRITE)):
-        for before, between in itertools.product(range(0, LONGEST, 2), range(4)):
+        for before, between in itertools.product(range(0, ticks + 1, 2), range(4)):
             run = play(simulate(node, forward, backward), [0] * before + [first] + [0] * between + [second])
             assert complaints(run) == [], (first, second, before, between, shown(run))
 
@@ -75,7 +75,7 @@ def test_a_worker_lost_again_during_the_recovery_leaves_the_world_right(name: st
 def test_a_run_cancelled_at_any_point_leaves_the_world_right(name: str, then: int) -> None:
     """S4, S11, S16: cancelled before and after every write, the worker lost or not just before or after."""
     node, forward, backward = SCENARIOS[name]
-    for before in range(LONGEST):
+    for before in range(play(simulate(node, forward, backward)).ticks + 1):
         for what in ([CANCEL, then], [then, CANCEL], [CANCEL, 0, then], [FREEZE, CANCEL, 0, then]):
             run = play(simulate(node, forward, backward), [0] * before + what)
             assert complaints(run) == [], (what, before, shown(run))

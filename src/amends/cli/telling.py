@@ -24,6 +24,9 @@ from amends.sagas.history import History, StepRecord, Undoing
 
 LONGEST_PAYLOAD = 600
 
+CALM = ("landed", "undone", "running", "due")
+"""Events whose sign alone is coloured."""
+
 
 def show_run(url: str, run_id: str, *, as_json: bool) -> None:
     """Print a run and what happened to it. Raises `CommandError` when there is no such run."""
@@ -120,7 +123,6 @@ def _story(events: list[Event], view: View) -> Group:
     for event in events:
         took = "" if event.took is None else words.duration(event.took)
         sign, style = mark(event)
-        grid.add_row(
-            words.clock(event.at, date=dates), took, Text(sign, style), plain(line(event, view.now), style)
-        )
+        text = plain(line(event, view.now), "" if event.state in CALM else style)
+        grid.add_row(words.clock(event.at, date=dates), took, Text(sign, style), text)
     return Group(grid)
