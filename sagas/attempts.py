@@ -49,7 +49,7 @@ def judge_undo(record: StepRecord, news: Attempted, policy: Retry | None, *, see
         return Verdict(Kind.UNDONE, meta, None)
     attempt = record.undo_attempt - record.undo_lost
     began = record.undo_started_at or news.started_at
-    due = None if policy is None else _due(policy, news, attempt, began, seed)
+    due = None if policy is None else _due(policy, news, attempt, began, seed, no_effect=False)
     if due is None:
         return Verdict(Kind.UNDO_FAILED, meta, news.error)
     return Verdict(Kind.UNDO_RETRY, {**meta, "due": due}, news.error)
@@ -76,16 +76,18 @@ def late_meta(
 def _next_due(record: StepRecord, news: Attempted, step: Step[..., Any], seed: str) -> int | None:
     if news.outcome is Outcome.UNKNOWN and step.options.on_unknown is OnUnknown.COMPENSATE:
         return None
-    return _due(step.options.retry, news, record.attempt - record.lost, record.started_at, seed)
+    attempt = record.attempt - record.lost
+    no_effect = news.outcome is Outcome.NOT_LANDED
+    return _due(step.options.retry, news, attempt, record.started_at, seed, no_effect=no_effect)
 
 
-def _due(policy: Retry, news: Attempted, attempt: int, began: int, seed: str) -> int | None:
+def _due(
+    policy: Retry, news: Attempted, attempt: int, began: int, seed: str, *, no_effect: bool
+) -> int | None:
     error = news.exception
     if error is None:
         text = Failure.from_json(news.error).message if news.error else "the attempt was cut short"
         error = RuntimeError(text)
-    failed = Failed(
-        error, attempt, (news.ended_at - began) / 1000, no_effect=news.outcome is Outcome.NOT_LANDED
-    )
+    failed = Failed(error, attempt, (news.ended_at - began) / 1000, no_effect=no_effect)
     wait = next_wait(policy, failed, random.Random(f"{seed}/{attempt}"))  # noqa: S311 - jitter
     return None if wait is None else news.ended_at + round(wait * 1000)

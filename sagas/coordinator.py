@@ -46,6 +46,8 @@ Infos = list[RunInfo]
 Entries = list[Entry]
 
 LONGEST_ID = 200
+DORMANT_AFTER_MS = 1_000
+"""So long a run with nothing to do stays in memory. Under a given clock, nobody knows when that is over."""
 
 
 class Coordinator:
@@ -100,7 +102,7 @@ class Coordinator:
             work,
             None if sagas is None else [*sagas],
             Settings(resources, max_steps, threads, max_payload),
-            Limits(max_payload, poison_after),
+            Limits(max_payload, poison_after, DORMANT_AFTER_MS if clock is None else 0),
             max_running,
             lease_ms,
             grace.total_seconds(),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from amends.persistence.records import (
+    AuditRow,
     EntryRow,
     InboxRow,
     Loaded,
@@ -401,4 +402,11 @@ class Driver:
         key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{self._worker}"
         row = InboxRow(run_id, key, Kind.LATE.value, self._now(), json.dumps(meta), item.result or item.error)
         landed = item.outcome == "landed" and not item.undoing
-        self._writer.submit(Write(run_id, inbox=row, reopen=landed), lambda _receipt: None)
+        self._writer.submit(Write(run_id, inbox=row, reopen=landed), functools.partial(self._sent_late, row))
+
+    def _sent_late(self, row: InboxRow, receipt: Receipt) -> None:
+        """Audit what came too late even to be taken: an outcome is never dropped (S5)."""
+        if receipt.written is Written.ENDED:
+            log.warning("run %s has ended; an outcome that came late is in its audit trail", row.run_id)
+            line = AuditRow(row.run_id, row.at, self._worker, "late outcome", row.meta)
+            self._writer.submit(Write(row.run_id, audit=(line,)), lambda _receipt: None)

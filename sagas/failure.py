@@ -14,6 +14,7 @@ from amends.sagas import errors
 from amends.sagas.errors import StepFailed, StepTimeout, WorkerLost
 
 LONGEST_TEXT = 8_000
+GROUPS = (ExceptionGroup, BaseExceptionGroup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +25,44 @@ class Failure:
     message: str
     args: list[Any] | None
     traceback: str
+    parts: tuple[Failure, ...] = ()
 
     def to_json(self) -> bytes:
         """Encode for the journal; lone surrogates and control characters are escaped."""
-        fields = {"type": self.type, "message": self.message, "args": self.args, "traceback": self.traceback}
-        return json.dumps(fields).encode()
+        return json.dumps(self._fields()).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Failure:
         """Decode what `to_json` wrote. Raises `ValueError` or `KeyError` when it isn't that."""
-        fields = json.loads(data)
-        return cls(fields["type"], fields["message"], fields["args"], fields["traceback"])
+        return cls._of(json.loads(data))
+
+    def _fields(self) -> dict[str, Any]:
+        fields = {"type": self.type, "message": self.message, "args": self.args, "traceback": self.traceback}
+        return fields | ({"parts": [part._fields() for part in self.parts]} if self.parts else {})
+
+    @classmethod
+    def _of(cls, fields: dict[str, Any]) -> Failure:
+        parts = tuple(cls._of(part) for part in fields.get("parts", ()))
+        return cls(fields["type"], fields["message"], fields["args"], fields["traceback"], parts)
 
 
 def describe(error: BaseException) -> Failure:
     """Make the record of an exception. Never raises, whatever the exception's own methods do."""
     kind = type(error)
-    return Failure(
-        f"{kind.__module__}:{kind.__qualname__}", _text(error), _json_args(error), _traceback(error)
-    )
+    if kind is StepFailed and isinstance(error, StepFailed) and error.type:
+        return Failure(error.type, error.message, None, error.traceback)
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if kind in GROUPS and isinstance(error, BaseExceptionGroup):
+        parts = tuple(describe(part) for part in error.exceptions)
+        return Failure(name, error.message, None, _traceback(error), parts)
+    return Failure(name, _text(error), _json_args(error), _traceback(error))
 
 
 def rebuild(failure: Failure, known: Callable[[str], type[BaseException] | None]) -> BaseException:
     """Give the exception as its own class where `known` finds it and it can be rebuilt, else `StepFailed`."""
     kind = known(failure.type)
+    if failure.parts and kind in GROUPS:
+        return BaseExceptionGroup(failure.message, [rebuild(part, known) for part in failure.parts])
     if kind is not None:
         error = _rebuilt(kind, failure)
         if error is not None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from amends.persistence.records import Status as Stored
 from amends.sagas.compensation import owed, standing
-from amends.sagas.errors import ResultInvalid, RunFailed, RunParked
+from amends.sagas.errors import NonDeterminism, ResultInvalid, RunFailed, RunParked
 from amends.sagas.failure import Failure, rebuild
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect, Outcome
+from amends.sagas.replay import NON_DETERMINISM
 from amends.sagas.states import Status
 from amends.sagas.waits import Settled
 
@@ -122,6 +123,8 @@ class Run(Generic[R]):
             reason, names = await self._why_parked()
             undone = f"; still owed: {', '.join(names)}" if names else ""
             kind: type[RunFailed] = RunParked
+            if reason.startswith(NON_DETERMINISM):
+                error = NonDeterminism(reason.removeprefix(NON_DETERMINISM))
             told = f"run {self.id!r} is parked: {reason}{undone}"
         else:
             kind = RunFailed

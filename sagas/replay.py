@@ -7,6 +7,8 @@ from amends.sagas.history import StepRecord
 from amends.sagas.journal import Entry
 
 SHOWN = 300
+NON_DETERMINISM = "non-determinism: "
+"""How the reason of a run begins that was parked because its body diverged from its journal."""
 
 
 class Diverged(Exception):

@@ -21,7 +21,7 @@ from amends.sagas.loop import EndlessTurn
 from amends.sagas.news import Attempt, News, Turn
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
-from amends.sagas.replay import Diverged
+from amends.sagas.replay import NON_DETERMINISM, Diverged
 from amends.sagas.saga import Saga
 
 MOST_HELD = 256
@@ -337,5 +337,5 @@ class LiveRun:
 def reason_of(problem: BaseException) -> str:
     """Say why a run is parked, for a person."""
     if isinstance(problem, Diverged):
-        return f"non-determinism: {problem.report}"
+        return f"{NON_DETERMINISM}{problem.report}"
     return f"{type(problem).__name__}: {problem}"

@@ -70,6 +70,7 @@ class Scheduler:
         if self._worker is not None:
             self._every(self._look_after, self._dead.ask)
             self._every(SLOW_POLL, self.claim)
+            self.claim()
             self._dead.ask()
         self._every(AWAITED_POLL, self.look_for_awaited)
 
