@@ -45,7 +45,7 @@ BODY: ContextVar[RunningBody | None] = ContextVar("amends.body", default=None)
 
 @dataclass(slots=True)
 class CurrentStep:
-    """The attempt that the code belongs to.
+    """The attempt that the code belongs to; `name` is the step's, or the compensation's.
 
     `idempotency_key` is the same for every attempt of the step, also after a crash, and another one for the
     compensation. `resources` is the object given to `Coordinator(resources=...)`.

@@ -128,7 +128,7 @@ class Executor:
             call = _prepare(called, attempt)
         except AmendsError as error:
             return Outcome.NOT_LANDED, None, error
-        STEP.set(self._current(attempt, started))
+        STEP.set(self._current(called, attempt, started))
         try:
             if called is None or not called.is_async:
                 return self._landed(called, await self._in_thread(call, attempt, started))
@@ -211,10 +211,10 @@ class Executor:
             return Outcome.LANDED, None, too_large(what, len(encoded), self._settings.max_payload)
         return Outcome.LANDED, encoded, None
 
-    def _current(self, attempt: Attempt, started: int) -> CurrentStep:
+    def _current(self, called: Called, attempt: Attempt, started: int) -> CurrentStep:
         return CurrentStep(
             attempt.run_id,
-            attempt.name,
+            attempt.name if called is None else called.name,
             attempt.attempt,
             attempt.key,
             started + attempt.timeout_ms,

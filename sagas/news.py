@@ -38,8 +38,10 @@ class Attempt:
 
 @dataclass(slots=True)
 class Attempted:
-    """What came of an attempt. `result` and `error` are JSON; `exception` the error itself;
-    `read` tells that it can't have changed the world."""
+    """What came of an attempt: `result` and `error` are JSON, `exception` is the error itself.
+
+    `read` tells that the attempt can't have changed the world.
+    """
 
     ref: int
     attempt: int

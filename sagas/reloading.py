@@ -91,7 +91,7 @@ def _fold_rest(run: LiveRun, entries: Sequence[Entry]) -> None:
 
 
 def _resume(run: LiveRun, matcher: Matcher | None, told: Sequence[Attempted], now: int) -> None:
-    """Record the new commands, and what became of the attempts that were under way, but for those in `told`."""
+    """Record the new commands, and what became of the attempts under way, but for those in `told`."""
     done = {(item.ref, item.attempt, item.undoing) for item in told}
     known = list(run.history.active.values())
     if run.body is not None and matcher is not None:

@@ -13,11 +13,15 @@ from amends.sagas.errors import AmendsError, ResultInvalid
 from amends.sagas.failure import describe
 from amends.sagas.history import Phase, StepRecord, Undoing
 from amends.sagas.journal import Kind
+from amends.sagas.loop import EndlessTurn
 from amends.sagas.registry import HANDLERS
 from amends.sagas.states import end_of
 
 if TYPE_CHECKING:
     from amends.sagas.run import LiveRun
+
+MOST_FIRED = 20_000
+"""So many timers may fire in one turn: a body that sleeps for next to nothing would never leave it."""
 
 
 def fire_due(run: LiveRun, now: int) -> None:
@@ -28,7 +32,11 @@ def fire_due(run: LiveRun, now: int) -> None:
     deadline = run.row.deadline_at
     if deadline is not None and deadline <= now and not run.history.compensating and not run.history.ended:
         run.switch(Cause.DEADLINE, now)
+    fired = 0
     while run.body is not None and (number := run.body.loop.due(now)) is not None:
+        fired += 1
+        if fired > MOST_FIRED:
+            raise EndlessTurn(fired)
         run.tell(Kind.FIRED, now, number)
 
 

@@ -77,7 +77,7 @@ class Amends:
 
 
 class Worker:
-    """A running `amends worker`; leaving the block kills it. `lines` are the lines read so far, of both outputs."""
+    """A running `amends worker`; leaving the block kills it. `lines` are what it has printed so far."""
 
     def __init__(self, amends: Amends, *arguments: str) -> None:
         self.lines: list[str] = []

@@ -63,7 +63,9 @@ class Job:
 
     def log(self) -> str:
         """Give what the children have said."""
-        return "\n".join(f"--- {path.name}\n{path.read_text()}" for path in sorted(self.directory.glob("*.log")))
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text()}" for path in sorted(self.directory.glob("*.log"))
+        )
 
     def _take(self) -> None:
         news = self.news.get(timeout=PATIENCE_S)
@@ -110,7 +112,12 @@ class Zygote:
         directory.mkdir()
         job = self._jobs[number] = Job(directory)
         children = [
-            spec | {"number": place, "log": str(directory / f"{place}.log"), "points": str(directory / f"{place}.points")}
+            spec
+            | {
+                "number": place,
+                "log": str(directory / f"{place}.log"),
+                "points": str(directory / f"{place}.points"),
+            }
             for place, spec in enumerate(specs)
         ]
         assert self._process.stdin is not None

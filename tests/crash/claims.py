@@ -19,8 +19,8 @@ from amends.sagas.outcome import Effect
 from tests.crash.stores import Record
 from tests.crash.world import Call
 
-UNSHARP_MS = 5
-"""By so much the clocks of two processes on one machine may be read apart."""
+UNSHARP_MS = 50
+"""By so much later than it happened the world may notice that a caller hung up."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ def _write_ahead(story: Story, history: History) -> Iterator[str]:
         step = history.steps.get(entry.ref or 0)
         if step is None:
             continue
-        if entry.kind in (Kind.INTENT, Kind.RETRY) or (entry.kind is Kind.LOST and not entry.meta.get("final")):
+        if entry.kind in (Kind.INTENT, Kind.RETRY) or (
+            entry.kind is Kind.LOST and not entry.meta.get("final")
+        ):
             attempts[step.key] += 1
         elif entry.kind in (Kind.UNDO, Kind.UNDO_RETRY, Kind.UNDO_LOST):
             attempts[undo_key(step.key)] += 1
@@ -135,12 +137,16 @@ def _siblings(story: Story, history: History) -> Iterator[str]:
             yield f"S6: entry {entry.seq} undoes {entry.name} before its window has passed"
     for call in story.calls:
         if call.barred:
-            yield f"S6: {call.name} was called after it had been undone: {call}"
+            yield f"S6: {call.name} landed after it had been undone: {call}"
     for step in history.steps.values():
         undoings = story.of("undo", undo_key(step.key))
         for forward in story.of("apply", step.key):
             over = forward.began + step.timeout_ms if forward.ended is None else forward.ended
-            early = [call for call in undoings if call.began + UNSHARP_MS < min(over, forward.began + step.timeout_ms)]
+            early = [
+                call
+                for call in undoings
+                if call.began + UNSHARP_MS < min(over, forward.began + step.timeout_ms)
+            ]
             if early:
                 yield f"S6: {step.name} was undone while it was called: {early[0]}, {forward}"
 
@@ -156,7 +162,11 @@ def _order(story: Story, history: History) -> Iterator[str]:
         for b, step in history.steps.items():
             if step.undoing is Undoing.DONE and _precedes(history.steps[a or 0], step) and settled[b] > start:
                 yield f"S7: step {a} was being undone (entry {start}) before {b} was (entry {settled[b]})"
-            late = [call for call in story.of("undo", undo_key(step.key)) if _precedes(history.steps[a or 0], step)]
+            late = [
+                call
+                for call in story.of("undo", undo_key(step.key))
+                if _precedes(history.steps[a or 0], step)
+            ]
             first = story.of("undo", undo_key(history.steps[a or 0].key))[:1]
             if late and first and late[-1].number > first[0].number:
                 yield f"S7: in the world, {first[0].name} was undone before {late[-1].name}"
@@ -167,14 +177,14 @@ def _precedes(a: StepRecord, b: StepRecord) -> bool:
 
 
 def _never_again(story: Story, history: History) -> Iterator[str]:
-    """S9: after a recorded success a compensation is never dispatched again."""
+    """S9: after a recorded success a compensation is never dispatched again.
+
+    That the world wasn't called more often than is on record, `_write_ahead` says.
+    """
     for entry in story.entries:
         if entry.kind is not Kind.UNDONE:
             continue
         step = history.steps[entry.ref or 0]
-        for call in story.of("undo", undo_key(step.key)):
-            if call.began > entry.at + UNSHARP_MS:
-                yield f"S9: {step.name} was undone again after entry {entry.seq}: {call}"
         after = [e for e in story.entries if e.ref == entry.ref and e.seq > entry.seq and e.kind in _UNDOING]
         if after:
             yield f"S9: {step.name} was undone in entry {entry.seq}, and again: {after[0]}"
@@ -190,7 +200,9 @@ CHECKS: tuple[Check, ...] = (
 
 def told(story: Story) -> str:
     """Tell a run's story, for a person."""
-    lines = [f"status {story.record.row.status}, cause {story.record.row.cause}, standing {dict(story.standing)}"]
+    lines = [
+        f"status {story.record.row.status}, cause {story.record.row.cause}, standing {dict(story.standing)}"
+    ]
     lines += [
         f"  {entry.seq:3} {entry.at % 1_000_000:7} {entry.kind:10} ref={entry.ref} attempt={entry.attempt} "
         f"{entry.name or ''} {entry.meta} {(entry.payload or b'')[:60]!r}"

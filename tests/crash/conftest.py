@@ -59,5 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if table:
         terminalreporter.section("kill matrix: cycles")
         for scenario, stores in sorted(table.items()):
-            terminalreporter.line(f"{scenario:40}" + "".join(f"{store:>10} {n:5}" for store, n in sorted(stores.items())))
+            terminalreporter.line(
+                f"{scenario:40}" + "".join(f"{store:>10} {n:5}" for store, n in sorted(stores.items()))
+            )
         terminalreporter.line(f"{'all':40}{sum(sum(stores.values()) for stores in table.values()):16}")

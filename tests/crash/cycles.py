@@ -28,15 +28,27 @@ class Blow:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """A run's whole story, and how its children ended."""
+
+    exits: Sequence[Exit]
+    story: Story
+
+    @property
+    def first(self) -> Exit:
+        return self.exits[0]
+
+
+@dataclass(frozen=True)
 class Bench:
-    """What cycles are made on."""
+    """What cycles, and other runs, are made on."""
 
     world: World
     zygote: Zygote
     store: Store
 
     @contextmanager
-    def cycle(self, case: Case, blows: Sequence[Blow]) -> Iterator[Cycle]:
+    def cycle(self, case: Case, *blows: Blow) -> Iterator[Cycle]:
         """Begin a cycle; it can be ended as long as the block runs."""
         run = f"{case.saga}-{uuid4().hex}"
         for name, directives in case.directives.items():
@@ -44,21 +56,34 @@ class Bench:
         for name, directives in case.undoing.items():
             self.world.direct(run, name, directives, verb="undo")
         with self.store() as url:
-            spec: dict[str, Any] = {
-                "play": "drive", "url": url, "world": self.world.path, "saga": case.saga, "run": run,
-                "cancel_at": case.cancel_at,
-            }  # fmt: skip
+            spec = self.spec("drive", url, saga=case.saga, run=run, cancel_at=case.cancel_at)
             struck = [spec | {"at": blow.at, "how": blow.how, "only": blow.only} for blow in blows]
-            yield Cycle(self, case, blows, run, url, self.zygote.start(*struck, spec, spec))
+            yield Cycle(self, case, blows, run, url, self.zygote.start(*struck, spec))
 
-    def cycles(self, case: Case, all_blows: Sequence[Sequence[Blow]]) -> list[Exit]:
-        """Make a cycle for each of `all_blows`, several at a time; give how the first child of each ended."""
-        first: list[Exit] = []
+    def cycles(self, case: Case, all_blows: Sequence[Sequence[Blow]]) -> list[Ending]:
+        """Make a cycle for each of `all_blows`, several at a time."""
+        ends: list[Ending] = []
         for begin in range(0, len(all_blows), AT_ONCE):
             with ExitStack() as stack:
-                batch = [stack.enter_context(self.cycle(case, blows)) for blows in all_blows[begin : begin + AT_ONCE]]
-                first += [cycle.end()[0] for cycle in batch]
-        return first
+                some = all_blows[begin : begin + AT_ONCE]
+                begun = [stack.enter_context(self.cycle(case, *blows)) for blows in some]
+                ends += [cycle.end() for cycle in begun]
+        return ends
+
+    def spec(self, play: str, url: str, **details: Any) -> dict[str, Any]:
+        """Make a child's spec."""
+        return {"play": play, "url": url, "world": self.world.path, **details}
+
+    def story(self, url: str, run: str) -> Story:
+        """Read all that is known of a run. Raises `AssertionError` when there is none."""
+        record = record_of(url, run)
+        assert record is not None, f"there is no run {run}"
+        return Story(record, self.world.calls(run), self.world.snapshot(run))
+
+    def status(self, url: str, run: str) -> str:
+        """Read a run's status; empty where there is no run."""
+        record = record_of(url, run)
+        return "" if record is None else str(record.row.status)
 
 
 @dataclass(frozen=True)
@@ -72,19 +97,19 @@ class Cycle:
     url: str
     job: Job
 
-    def end(self) -> list[Exit]:
+    def end(self) -> Ending:
         """Wait for the run's end and check everything that must hold then."""
         exits = self.job.wait()
-        record = record_of(self.url, self.run)
-        assert record is not None, self._words(exits, "the run is lost", None)
-        story = Story(record, self.bench.world.calls(self.run), self.bench.world.snapshot(self.run))
+        story = self.bench.story(self.url, self.run)
         found = breaches(story) if exits[-1].code == 0 else [f"the last child ended with {exits[-1].code}"]
-        if record.row.status not in self.case.ends:
-            found.append(f"the run ended {record.row.status}; it may end {sorted(self.case.ends)}")
-        assert not found, self._words(exits, "\n".join(found), story)
-        return exits
+        allowed = self.case.ends if self.blows else self.case.ends[:1]
+        if story.record.row.status not in allowed:
+            found.append(f"the run ended {story.record.row.status}; it may end {allowed}")
+        assert not found, self._words(exits, found, story)
+        return Ending(exits, story)
 
-    def _words(self, exits: Sequence[Exit], what: str, story: Story | None) -> str:
+    def _words(self, exits: Sequence[Exit], found: Sequence[str], story: Story) -> str:
         crashes = ", ".join(f"{e.points[-1] if e.points else '–'} ({len(e.points)}): {e.code}" for e in exits)
-        told_story = "" if story is None else told(story)
-        return f"{self.case.name}, {list(self.blows)}: {what}\nchildren: {crashes}\n{told_story}\n{self.job.log()}"
+        return "\n".join(
+            [f"{self.case.name}, {self.blows}:", *found, f"children: {crashes}", told(story), self.job.log()]
+        )

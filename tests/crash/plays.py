@@ -91,7 +91,9 @@ PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {"drive": drive, 
 
 def play(spec: dict[str, Any]) -> int:
     """Do what a spec says; what is in it beside that is the play's own."""
-    points = Points(spec["points"], at=spec.get("at", 0), how=spec.get("how", KILL), only=spec.get("only", ""))
+    points = Points(
+        spec["points"], at=spec.get("at", 0), how=spec.get("how", KILL), only=spec.get("only", "")
+    )
     points.watch_commits()
     spec["participant"] = Participant(spec["world"], points)
     try:

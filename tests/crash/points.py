@@ -21,7 +21,10 @@ LOSE = "lose"
 
 
 class Points:
-    """Counts points as they are reached, writes each down, and strikes at number `at`; 0 is never."""
+    """Writes each point down as it is reached, and strikes at number `at`, counted among those named `only`.
+
+    Zero is never; an empty `only` counts them all.
+    """
 
     def __init__(self, path: str, *, at: int = 0, how: str = KILL, only: str = "") -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
@@ -33,11 +36,11 @@ class Points:
 
     def reach(self, name: str) -> bool:
         """Count a point; tell whether it is the one. Where it is time to be killed, never returns."""
-        if not name.startswith(self._only):
-            return False
         with self._lock:
-            self._count += 1
             os.write(self._file, f"{name}\n".encode())
+            if self._only not in ("", name):
+                return False
+            self._count += 1
             if self._count != self._at:
                 return False
             if self._how == KILL:

@@ -16,6 +16,8 @@ QUICK = timedelta(milliseconds=300)
 SOON = timedelta(milliseconds=20)
 AGAIN = Retry(attempts=8, wait=SOON)
 STUBBORN = Retry(attempts=50, wait=SOON)
+DEADLY = 13
+"""The exit code of a process that a step has ended."""
 
 
 def world() -> Participant:
@@ -96,7 +98,7 @@ async def look(name: str) -> str:
 @step(timeout=QUICK)
 async def deadly(name: str) -> str:
     await world().apply(name)
-    os._exit(13)
+    os._exit(DEADLY)
 
 
 @deadly.compensation
@@ -177,7 +179,7 @@ async def waits() -> list[str]:
     return [first, second]
 
 
-@saga(deadline=timedelta(milliseconds=600))
+@saga(deadline=timedelta(milliseconds=800))
 async def hurried() -> list[str]:
     first, second = await book("hotel"), await book("flight")
     await sleep(timedelta(hours=1))

@@ -37,7 +37,9 @@ def record_of(url: str, run_id: str) -> Record | None:
         loaded = database.load(run_id)
         if loaded is None:
             return None
-        return Record(loaded.run, [from_row(row) for row in loaded.entries], database.audit(run_id), loaded.inbox)
+        return Record(
+            loaded.run, [from_row(row) for row in loaded.entries], database.audit(run_id), loaded.inbox
+        )
 
 
 def runs_in(url: str) -> dict[str, RunRow]:
@@ -80,7 +82,9 @@ def postgres_store(server_url: str) -> Store:
 
     def another() -> str:
         name = f"amends_crash_{uuid4().hex}"
-        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
         _execute(server_url, made)
         return _at(server_url, name)
 

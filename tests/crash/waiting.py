@@ -14,6 +14,8 @@ def eventually(ask: Callable[[], T], *, seconds: float = PATIENCE_S, what: str =
     """Ask until the answer is true, and give it. Raises `AssertionError` when it isn't in time."""
     until = time.monotonic() + seconds
     while not (answer := ask()):
-        assert time.monotonic() < until, f"not within {seconds:g} s: {what or ask!r}; the last answer: {answer!r}"
+        assert time.monotonic() < until, (
+            f"not within {seconds:g} s: {what or ask!r}; the last answer: {answer!r}"
+        )
         time.sleep(_PAUSE_S)
     return answer

@@ -1,6 +1,6 @@
 """A warm parent: single-threaded, everything imported, it forks a child for each spec that it is told.
 
-A line of JSON in is a job: children that run one after the other, each after the one before was killed. Lines out
+A line of JSON in is a job: children that run one after the other, each after the one before died. Lines out
 tell of each child's start and end. Run it as `python -m tests.crash.zygote`; it ends, and kills what is left,
 when its standard input does.
 """
@@ -23,9 +23,11 @@ from typing import Any, NoReturn
 from sqlalchemy.dialects import postgresql, sqlite  # noqa: F401 - warm
 
 from tests.crash.plays import play
+from tests.crash.scenarios import DEADLY
 
 PR_SET_PDEATHSIG = 1
 LONGEST_S = 60.0
+DEATHS = (-signal.SIGKILL, DEADLY)
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ class Zygote:
         _, status = os.waitpid(child.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         late = time.monotonic() > child.overdue
-        more = child.place + 1 < len(child.job["children"]) and code == -signal.SIGKILL and not late
+        more = child.place + 1 < len(child.job["children"]) and code in DEATHS and not late
         _tell(job=child.job["id"], place=child.place, pid=child.pid, code=code, late=late, last=not more)
         if more:
             self._start(child.job, child.place + 1)
@@ -120,7 +122,9 @@ def _tell(**what: object) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(asctime)s %(process)d %(threadName)s %(name)s %(message)s", level=logging.INFO)
+    logging.basicConfig(
+        format="%(asctime)s %(process)d %(threadName)s %(name)s %(message)s", level=logging.INFO
+    )
     gc.freeze()
     zygote = Zygote()
     try:
