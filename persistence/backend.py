@@ -113,7 +113,7 @@ class Backend(Protocol):
 
     @abstractmethod
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
-        """Insert runs, all columns in the table's order, unless their ids are taken; return those inserted."""
+        """Insert runs, whole rows, unless their ids are taken; return those that were inserted."""
         ...
 
     @abstractmethod
@@ -123,7 +123,7 @@ class Backend(Protocol):
 
     @abstractmethod
     def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
-        """Call `on_news` after each commit of others; `poll` and `guard` are called by the writer's thread."""
+        """Call `on_news` after commits of others; `poll` and `guard` are for the writer's thread."""
         ...
 
     @abstractmethod

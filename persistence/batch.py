@@ -1,7 +1,7 @@
-"""Decide what becomes of each write of a batch, and which rows follow; pure, once the database has been asked.
+"""Decide what becomes of each write of a batch, and which rows follow; pure, once the database was asked.
 
-The writes of a batch are decided in their order, each seeing what those before it have done. What is decided here
-stands because the runs' rows are locked (PostgreSQL) or nobody else writes (SQLite) until the commit.
+The writes of a batch are decided in their order, each seeing what those before it have done. What is decided
+here stands because the runs' rows are locked (PostgreSQL) or nobody else writes (SQLite) until the commit.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
 def decide(
     writes: Sequence[Write], known: Known, *, epoch: int | None, now: int
 ) -> tuple[list[Receipt | None], Rows]:
-    """Return each write's receipt (None: its run is locked, try later) and the rows of those that are done."""
+    """Return each write's receipt (None: its run is locked, try later) and the rows to be written."""
     decider = _Decider(known, epoch, now)
     return [decider.receipt(write) for write in writes], decider.rows
 

@@ -153,7 +153,7 @@ class Database:
         limit: int = 100,
         after: str | None = None,
     ) -> list[RunRow]:
-        """Return runs, the newest first: those created at or after `since` (milliseconds), those behind run `after`."""
+        """List runs, newest first: created at or after `since` (milliseconds), behind run `after`."""
         return self._queries.runs(status=status, saga=saga, since=since, limit=limit, after=after)
 
     def journal(self, run_id: str) -> list[EntryRow]:

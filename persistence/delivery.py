@@ -48,5 +48,5 @@ def _call(thunks: Sequence[Thunk]) -> None:
     for thunk in thunks:
         try:
             thunk()
-        except Exception:
+        except Exception:  # noqa: BLE001 - the application's callbacks may raise anything
             _log.exception("a callback of the writer raised")

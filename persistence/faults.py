@@ -1,8 +1,9 @@
 """What an error from the database means for the batch that met it.
 
-No class, sqlstate or invalidated flag is enough alone (a standby's refusal is an `InternalError`, a killed backend
-has no sqlstate, a refused connection doesn't invalidate anything), so they are asked in this order: sqlstate,
-then the driver's class. What isn't known to be one row's fault is tried again, with everything else in the batch.
+No class, sqlstate or invalidated flag is enough alone (a standby's refusal is an `InternalError`, a killed
+backend has no sqlstate, a refused connection doesn't invalidate anything), so they are asked in this order:
+sqlstate, then the driver's class. What isn't known to be one row's fault is tried again, with everything else
+in the batch.
 """
 
 from __future__ import annotations

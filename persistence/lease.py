@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A worker's epoch, the number of this batch, how long the lease holds, and when (monotonic) it was asked for."""
+    """A worker's epoch, this batch's number, and the lease: how long, and when (monotonic) asked for."""
 
     worker: str
     epoch: int

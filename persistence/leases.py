@@ -27,7 +27,6 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.engine import CursorResult
 
 from amends.persistence.backend import Backend, listing
 from amends.persistence.lease import Lease
@@ -134,7 +133,7 @@ class Leases:
     def _release(self, connection: Connection, workers: Collection[str], now: int, blame: int = 1) -> int:
         names = listing(("id",), ((name,) for name in workers))
         result = connection.execute(self._hand_on, {"ids": names, "now": now, "blame": blame})
-        return result.rowcount if isinstance(result, CursorResult) else 0
+        return result.rowcount
 
     def _prepare_claim(self) -> None:
         runs = self._backend.tables.runs

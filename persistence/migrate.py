@@ -1,7 +1,8 @@
 """Make and upgrade the tables; alembic is imported only when there is something to do.
 
-The version stands in a table of its own, in the log's own schema or under its prefix, so that it lives beside an
-application's migrations. Revisions expand first and contract later: a worker of the version before goes on working.
+The version stands in a table of its own, in the log's own schema or under its prefix, so that it lives beside
+an application's migrations. Revisions expand first and contract later: a worker of the version before goes on
+working.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def upgrade(backend: Backend) -> None:
                 _run_alembic(connection, backend.tables)
     except DBAPIError as error:
         raise DatabaseUnavailable(
-            f"The tables couldn't be made ({words_of(error)}). The database's user must be allowed to make them:"
+            f"The tables couldn't be made ({words_of(error)}). The user must be allowed to make them:"
             " run `amends db upgrade` once as one who is."
         ) from error
 

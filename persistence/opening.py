@@ -16,7 +16,7 @@ def backend_for(url: str, schema: str, lease_ms: int) -> Backend:
     """Return the backend for `url`; nothing is connected yet.
 
     Raises:
-        UnsupportedDatabase: for another kind of database, a missing driver, or a name that can't be a schema's.
+        UnsupportedDatabase: another kind of database, a missing driver, or a name that can't be a schema's.
     """
     if not _SCHEMA.fullmatch(schema):
         raise UnsupportedDatabase(
@@ -24,7 +24,7 @@ def backend_for(url: str, schema: str, lease_ms: int) -> Backend:
         )
     target = normalised(url)
     if target.get_backend_name() == "sqlite":
-        from amends.persistence.sqlite import SqliteBackend  # noqa: PLC0415 - the other one's driver may be missing
+        from amends.persistence.sqlite import SqliteBackend  # noqa: PLC0415 - the other's driver may be missing
 
         return SqliteBackend(target, schema)
     try:

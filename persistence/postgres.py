@@ -1,7 +1,7 @@
 """What is PostgreSQL's own: a server with its own clock, many writers at once, and notifications.
 
-Rows go to the server as cheaply as psycopg allows: insertions by binary COPY (1.8 µs of CPU a row, against 12 for
-`executemany` and 16 for arrays), all other statements for many rows by one JSON parameter.
+Rows go to the server as cheaply as psycopg allows: insertions by binary COPY (1.8 µs of CPU a row, against 12
+for `executemany` and 16 for arrays), all other statements for many rows by one JSON parameter.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class PostgresBackend:
             raise UnsupportedDatabase("This PostgreSQL server is too old: amends needs 13 or newer.")
         if found[1] != "UTF8":
             raise UnsupportedDatabase(
-                f"The database's encoding is {found[1]}, which can't hold all text. Make one with encoding UTF8."
+                f"The database's encoding is {found[1]}, which can't hold all text. Make one with UTF8."
             )
         if read_only:
             raise self._standby()
@@ -177,7 +177,7 @@ class PostgresBackend:
         driver.execute(self._settings)
         driver.autocommit = False
 
-    def lock_worker(self, worker: str) -> WorkerLock:
+    def lock_worker(self, worker: str) -> WorkerLock:  # noqa: ARG002 - the other store needs it
         """Return a sign of life that says nothing: the lease decides."""
         return _NoLock()
 
@@ -207,8 +207,8 @@ class PostgresBackend:
 
     def _standby(self) -> DatabaseReadOnly:
         return DatabaseReadOnly(
-            f"The database {shown(self._url)} can only be read: it is a standby, or set to read-only transactions."
-            " Give the primary's address."
+            f"The database {shown(self._url)} can only be read: it is a standby, or set to read-only"
+            " transactions. Give the primary's address."
         )
 
 

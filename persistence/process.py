@@ -18,7 +18,7 @@ def this_process() -> str:
 
 
 def has_vanished(process: str) -> bool:
-    """Tell whether `process` ran on this machine since its last boot and runs no more; False when in doubt."""
+    """Tell whether `process` ran here since the last boot and runs no more; False when in doubt."""
     place, _, rest = process.rpartition("/")
     place, _, pid = place.rpartition("/")
     if not place or place != _place() or not pid.isdigit():
@@ -31,14 +31,14 @@ def _place() -> str:
     """Return boot and namespace: containers on one machine number their processes each for itself."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = os.readlink("/proc/self/ns/pid")
+        namespace = Path("/proc/self/ns/pid").readlink()
     except OSError:
         return ""
     return f"{boot}/{namespace}"
 
 
 def _started(pid: int) -> str:
-    """Return the start time of a living process in ticks since boot; empty for one that is gone or a zombie."""
+    """Return a living process's start time in ticks since boot; empty for one that is gone or a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -80,7 +80,7 @@ class Queries:
         limit: int = 100,
         after: str | None = None,
     ) -> list[RunRow]:
-        """Return runs, the newest first: those created at or after `since` (milliseconds), those behind run `after`."""
+        """List runs, newest first: created at or after `since` (milliseconds), behind run `after`."""
         if not all(storable(text) for text in (saga, after) if text is not None):
             return []
         query, given = self._listed(status, saga, since, after)

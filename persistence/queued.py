@@ -63,7 +63,7 @@ class Batch:
 
 
 class Blocked:
-    """Writes that met a lock of somebody's open transaction; each is tried again alone, less and less often."""
+    """Writes that met a lock of somebody's transaction; each is tried again alone, ever less often."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[float, Submitted]] = []

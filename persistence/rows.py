@@ -59,22 +59,24 @@ class Reader:
         unreadable = "" if self._plain else self._decode(cells, (6, 7, 8), "run", RUN_COLUMNS)
         if cells[6] is None:
             cells[6] = b""
-        return RunRow(*cells, *(unreadable,))
+        cells.append(unreadable)
+        return RunRow(*cells)
 
     def entry(self, row: Sequence[Any]) -> EntryRow:
         """Make an entry of a row with `ENTRY_COLUMNS`."""
         if self._plain:
             return EntryRow(*row)
         cells = list(row)
-        unreadable = self._decode(cells, (8,), f"entry {cells[1]}", ENTRY_COLUMNS)
-        return EntryRow(*cells, *(unreadable,))
+        cells.append(self._decode(cells, (8,), f"entry {cells[1]}", ENTRY_COLUMNS))
+        return EntryRow(*cells)
 
     def inbox(self, row: Sequence[Any]) -> InboxRow:
         """Make an inbox row of a row with `INBOX_COLUMNS`, the last of which is left out."""
         run_id, number, key, kind, at, meta, payload = row[:7]
         cells = [run_id, key, kind, at, meta, payload, number]
         unreadable = "" if self._plain else self._decode(cells, (5,), f"inbox row {number}", ("payload",) * 6)
-        return InboxRow(*cells, *(unreadable,))
+        cells.append(unreadable)
+        return InboxRow(*cells)
 
     def loaded(
         self, runs: Iterable[RunRow], events: Iterable[Sequence[Any]], epoch: int | None

@@ -1,8 +1,8 @@
 """What is SQLite's own: one file, one writer at a time, no server to ask or to be told by.
 
-Every connection syncs fully (`synchronous=NORMAL` loses acknowledged commits in a power failure) and none maps
-the file into memory. Transactions that write begin IMMEDIATE, so that they wait for their turn at the start and
-never fail in the middle because another one was quicker.
+Every connection syncs fully (`synchronous=NORMAL` loses acknowledged commits in a power failure) and none
+maps the file into memory. Transactions that write begin IMMEDIATE, so that they wait for their turn at the
+start and never fail in the middle because another one was quicker.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SqliteBackend:
     def __init__(self, url: URL, schema: str) -> None:
         if sqlite3.sqlite_version_info < _OLDEST:
             raise UnsupportedDatabase(
-                f"SQLite {sqlite3.sqlite_version} is too old: amends needs 3.35 or newer. Use a newer Python build."
+                f"SQLite {sqlite3.sqlite_version} is too old: amends needs 3.35. Use a newer build of Python."
             )
         self.path = Path(url.database or "").absolute()
         self.tables: Tables = tables_in(prefix=f"{schema}_")
@@ -68,7 +68,7 @@ class SqliteBackend:
     def prepare(self) -> None:
         """Switch the file to WAL, durably; warn of versions known to corrupt it in a rare race."""
         _warn_of_version()
-        if not self.path.parent.is_dir():
+        if not os.path.isdir(self.path.parent):  # noqa: PTH112 - Path raises where it may not look
             raise DatabaseUnavailable(
                 f"There is no directory {self.path.parent} for the database. Make it first."
             )
@@ -97,7 +97,7 @@ class SqliteBackend:
     def lock_migration(self, connection: Connection) -> None:
         """Do nothing: a transaction that begins IMMEDIATE is alone."""
 
-    def read_only(self, connection: Connection) -> bool:
+    def read_only(self, connection: Connection) -> bool:  # noqa: ARG002 - the other store needs it
         """Tell whether the file can't be written."""
         return not os.access(self.path, os.W_OK)
 
@@ -124,7 +124,7 @@ class SqliteBackend:
         return self.many(column_types(table, columns), lambda cells: table.insert().values(dict(cells)))
 
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
-        """Look which ids are taken, then insert the rest: nobody comes between in an IMMEDIATE transaction."""
+        """Look which ids are taken, then insert the rest: nobody comes between in such a transaction."""
         wanted = {str(row[0]) for row in rows}
         taken = connection.execute(self._taken, {"ids": listing(("id",), ((run_id,) for run_id in wanted))})
         free = wanted.difference(taken.scalars())
@@ -134,12 +134,12 @@ class SqliteBackend:
     def announce(self, connection: Connection, sender: str) -> None:
         """Do nothing: others see a commit by itself."""
 
-    def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
+    def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:  # noqa: ARG002 - as above
         """Watch the file's data version."""
         return FileWatch(on_news)
 
     def watched(self, watch: Watch, connection: Connection) -> None:
-        """Ask for the data version over the writer's own connection: our own commits don't change it there."""
+        """Ask over the writer's own connection: there our own commits don't change the data version."""
         if isinstance(watch, FileWatch):
             watch.use(_driver(connection))
 
@@ -179,7 +179,8 @@ class SqliteBackend:
 
     def _read_only(self) -> DatabaseReadOnly:
         return DatabaseReadOnly(
-            f"The database {self.path} can't be written: SQLite needs write permission for the file and its directory."
+            f"The database {self.path} can't be written: SQLite needs write permission for the file and its"
+            " directory."
         )
 
 
@@ -238,6 +239,10 @@ def _engine(
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA mmap_size=0")
         connection.execute("PRAGMA foreign_keys=ON")
+        if immediate:
+            # Room for the pages that a batch touches, and fewer of them copied into the file per row.
+            connection.execute("PRAGMA cache_size=-16000")
+            connection.execute("PRAGMA wal_autocheckpoint=4000")
         if query_only:
             connection.execute("PRAGMA query_only=ON")
 
@@ -259,7 +264,7 @@ def _driver(connection: Connection) -> sqlite3.Connection:
 
 
 def _switch_to_wal(driver: sqlite3.Connection) -> None:
-    """Switch; while others of many that open a new file hold it, SQLite says so at once instead of waiting."""
+    """Switch; while others that open a new file hold it, SQLite says so at once instead of waiting."""
     until = time.monotonic() + _MIGRATION_WAIT_MS / 1000
     while True:
         try:
@@ -293,7 +298,7 @@ def _warn_of_version() -> None:
     if _WAL_RESET[0] <= sqlite3.sqlite_version_info <= _WAL_RESET[1] and version not in _warned:
         _warned.add(version)
         _log.warning(
-            "SQLite %s has a rare race in which a write-ahead log is corrupted (fixed in 3.51.3). amends writes through"
-            " one connection per process, which makes it rarer; use a newer SQLite where you can.",
+            "SQLite %s has a rare race that corrupts a write-ahead log (fixed in 3.51.3); amends writes"
+            " through one connection per process, which makes it rarer. Use a newer SQLite where you can.",
             version,
         )

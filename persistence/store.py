@@ -1,4 +1,4 @@
-"""Every statement of a batch, each for all of its runs at once: their number doesn't depend on that of the runs."""
+"""Every statement of a batch, each for all of its runs at once, however many they are."""
 
 from __future__ import annotations
 
@@ -86,14 +86,17 @@ class Store:
                 "until": self._clock.now() + lease.lease_ms,
             },
         ).first()
-        if row is not None and row[0] is not None:
-            self._clock.observe(int(row[0]), before, time.monotonic())
-        return row is not None
+        if row is None:
+            return False
+        server: int | None = row[0]
+        if server is not None:
+            self._clock.observe(server, before, time.monotonic())
+        return True
 
     def lock_runs(
         self, connection: Connection, ids: Collection[str], *, wait: bool = False
     ) -> dict[str, RunState]:
-        """Lock the rows of runs and tell their states; unless `wait`, without those that others have locked."""
+        """Lock runs and tell their states; unless `wait`, leave out those that others have locked."""
         query = self._wait_for_runs if wait else self._lock_runs
         found = connection.execute(query, {"ids": listing(("id",), ((run_id,) for run_id in sorted(ids)))})
         return {

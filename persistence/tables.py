@@ -124,7 +124,7 @@ class _Maker:
 
 
 def _key_type() -> TypeEngine[str]:
-    """Compare keys byte by byte on both databases: fast, and whole after an upgrade of the system's locales."""
+    """Compare keys byte by byte: fast, and the index is right after an upgrade of the system's locales."""
     return Text().with_variant(TEXT(collation="C"), "postgresql")
 
 

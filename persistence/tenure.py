@@ -1,4 +1,4 @@
-"""A worker's hold on its row: the epoch it writes under, the numbers of its batches, how fresh its lease is."""
+"""A worker's hold on its row: the epoch, the numbers of its batches, how fresh its lease is."""
 
 from __future__ import annotations
 

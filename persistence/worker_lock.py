@@ -1,13 +1,15 @@
 """A worker's sign of life on its own machine: a locked file, which the system unlocks when the process dies.
 
-The lock is `flock`'s, which belongs to the open file: other workers of the same process respect it too. A forked
-child inherits it and would keep it alive after its parent's death, so the child closes what it inherited.
+The lock is `flock`'s, which belongs to the open file: other workers of the same process respect it too. A
+forked child inherits it and would keep it alive after its parent's death, so the child closes what it
+inherited.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -15,10 +17,8 @@ from weakref import WeakSet
 
 from amends.persistence.errors import WorkerNameTaken
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # pragma: no cover - Windows: the lease alone decides there
-    fcntl = None  # type: ignore[assignment]  # its absence is asked for before each use
 
 _LONGEST_NAME: Final = 120
 
@@ -35,7 +35,7 @@ class FileLock:
         self._file = _locked(path)
         if self._file is None:
             raise WorkerNameTaken(
-                f"A worker of this name is alive: its file {path} is locked. Give each process a worker name of its own."
+                f"A worker of this name is alive: its file {path} is locked. Give each process its own name."
             )
         _held.add(self)
 
@@ -66,7 +66,7 @@ def path_for(database: Path, worker: str) -> Path:
 
 def is_free(path: Path) -> bool:
     """Tell whether no living process holds the file; a missing one isn't held either."""
-    if fcntl is None:  # pragma: no cover - Windows
+    if sys.platform == "win32":  # the lease alone decides there
         return False
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -82,7 +82,7 @@ def is_free(path: Path) -> bool:
 
 def remove(path: Path) -> None:
     """Remove the file of a dead worker, unless somebody holds it by now."""
-    if fcntl is None:  # pragma: no cover - Windows
+    if sys.platform == "win32":
         return
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -99,8 +99,6 @@ def _locked(path: Path) -> int | None:
     """Open and lock the file; again, if it was removed in between and the lock is one on nothing."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if fcntl is None:  # pragma: no cover - Windows
-            return file
         if not _take(file):
             os.close(file)
             return None
@@ -110,6 +108,8 @@ def _locked(path: Path) -> int | None:
 
 
 def _take(file: int) -> bool:
+    if sys.platform == "win32":
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

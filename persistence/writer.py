@@ -49,9 +49,9 @@ class _Outcome:
 class Writer:
     """Write turns, starts and messages of this process; claim runs and keep the lease on them.
 
-    Made by `Database.writer`. `deliver` is given one thunk a batch, to be called wherever the application wants
-    its callbacks (`loop.call_soon_threadsafe`); `on_news` is called after commits of others, `on_lost` once
-    when the lease is lost.
+    Made by `Database.writer`. `deliver` is given one thunk a batch, to be called wherever the application
+    wants its callbacks (`loop.call_soon_threadsafe`); `on_news` is called after commits of others, `on_lost`
+    once when the lease is lost.
     """
 
     def __init__(

@@ -139,12 +139,21 @@ class Body:
 
     def _run(self) -> None:
         """Let the body go on; where it has returned, cancel once what it left running, as asyncio does."""
-        self.loop.turn()
+        self._turn()
         if self.main is not None and self.main.done() and not self._rest_cancelled and self.error() is None:
             self._rest_cancelled = True
             for task in self.loop.unfinished():
                 task.cancel()
-            self.loop.turn()
+            self._turn()
+
+    def _turn(self) -> None:
+        """Run what is ready; `sys.exit()` in a body is the body's error, not this process's end."""
+        while True:
+            try:
+                self.loop.turn()
+            except SystemExit:
+                continue
+            return
 
     @property
     def returned(self) -> bool:
@@ -160,8 +169,14 @@ class Body:
         return self.main.exception()
 
     def shut(self) -> None:
-        """Drop the body: its `finally` blocks run and come to nothing."""
+        """Drop the body: its `finally` blocks run and come to nothing.
+
+        Its circles of references are cut, so that it goes at once and not with the next garbage collection.
+        """
         self.loop.shut()
+        self.main = None
+        self._futures.clear()
+        self._context.run(context.BODY.set, None)
 
 
 def too_large(what: str, size: int, limit: int) -> PayloadTooLarge:

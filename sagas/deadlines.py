@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Any
+
+SWEEP_FROM = 1_000
 
 
 class Deadlines:
@@ -15,20 +18,21 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._queues: dict[float, deque[tuple[float, asyncio.Task[None]]]] = {}
+        self._queues: dict[float, deque[tuple[float, asyncio.Task[Any]]]] = {}
         self._timers: dict[float, asyncio.TimerHandle] = {}
-        self._expired: set[asyncio.Task[None]] = set()
+        self._sweep_at: dict[float, int] = {}
+        self._expired: set[asyncio.Task[Any]] = set()
 
-    def watch(self, task: asyncio.Task[None], seconds: float) -> None:
+    def watch(self, task: asyncio.Task[Any], seconds: float) -> None:
         """Cancel the task if it isn't done after so many seconds."""
         queue = self._queues.setdefault(seconds, deque())
-        while queue and queue[0][1].done():
-            queue.popleft()
+        if len(queue) >= self._sweep_at.get(seconds, SWEEP_FROM):
+            self._sweep(seconds, queue)
         queue.append((self._loop.time() + seconds, task))
         if seconds not in self._timers:
             self._arm(seconds)
 
-    def expired(self, task: asyncio.Task[None]) -> bool:
+    def expired(self, task: asyncio.Task[Any]) -> bool:
         """Tell, once, whether the task was cancelled because its time was over."""
         if task in self._expired:
             self._expired.discard(task)
@@ -40,6 +44,13 @@ class Deadlines:
         for timer in self._timers.values():
             timer.cancel()
         self._queues.clear()
+
+    def _sweep(self, seconds: float, queue: deque[tuple[float, asyncio.Task[Any]]]) -> None:
+        """Forget the tasks that are done; the next time when there are twice as many as are left."""
+        left = [item for item in queue if not item[1].done()]
+        queue.clear()
+        queue.extend(left)
+        self._sweep_at[seconds] = max(SWEEP_FROM, 2 * len(left))
 
     def _arm(self, seconds: float) -> None:
         queue = self._queues[seconds]

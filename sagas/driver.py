@@ -169,7 +169,11 @@ class Driver:
             self._send_late(run_id, item)
             return
         held.news.append(item)
-        self._queue(held)
+        if len(held.run.executing) == 1 and not held.queued:
+            # Nothing else of the run can come together with it: its turn is made at once.
+            self._turn(held)
+        else:
+            self._queue(held)
 
     def mail(self, row: InboxRow) -> None:
         """Take an inbox row for a run that is held here."""

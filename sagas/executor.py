@@ -14,7 +14,7 @@ from typing import Any
 from amends.sagas.body import too_large
 from amends.sagas.context import BODY, STEP, CurrentStep
 from amends.sagas.deadlines import Deadlines
-from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepTimeout
+from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepFailed, StepTimeout
 from amends.sagas.failure import describe
 from amends.sagas.news import Attempt, Attempted
 from amends.sagas.outcome import Effect, Outcome
@@ -59,7 +59,7 @@ class Executor:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._context.run(BODY.set, None)
-        self._tasks: dict[asyncio.Task[None], Attempt] = {}
+        self._tasks: dict[asyncio.Task[Attempted | None], Attempt] = {}
         self._waiting: deque[Attempt] = deque()
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
 
@@ -104,24 +104,27 @@ class Executor:
         self._tasks[task] = attempt
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
+    def _done(self, task: asyncio.Task[Attempted | None]) -> None:
+        """Report from here and not from the task, so that the run can make its turn at once."""
+        attempt = self._tasks.pop(task)
         self._deadlines.expired(task)
+        if not task.cancelled() and task.exception() is None and (news := task.result()) is not None:
+            self._report(attempt.run_id, news)
         if self._waiting and len(self._tasks) < self._settings.max_steps:
             self._begin(self._waiting.popleft())
 
-    async def _execute(self, attempt: Attempt, generation: int) -> None:
+    async def _execute(self, attempt: Attempt, generation: int) -> Attempted | None:
         while not self._lease_good():  # noqa: ASYNC110 - the writer's thread renews it
             await asyncio.sleep(LEASE_POLL)
         if generation != self._generation:
-            return
+            return None
         started = self._now()
         called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
         try:
             outcome, result, error = await self._outcome(called, attempt, started)
         except asyncio.CancelledError:
-            return
-        self._tell(attempt, started, outcome, result, error)
+            return None
+        return self._attempted(attempt, started, outcome, result, error)
 
     async def _outcome(self, called: Called, attempt: Attempt, started: int) -> Found:
         try:
@@ -136,7 +139,7 @@ class Executor:
             return self._landed(called, await call())
         except asyncio.CancelledError as error:
             return Outcome.UNKNOWN, None, self._why_cancelled(attempt, error)
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a step raises is its outcome
             return _failed(called, error), None, error
@@ -150,7 +153,7 @@ class Executor:
         """Tell a time-out from an error of the step's own; a shutdown goes on as the cancellation it is."""
         task = asyncio.current_task()
         if task is None or task.cancelling() == 0:
-            return error
+            return StepFailed("the step cancelled itself", type="asyncio.exceptions:CancelledError")
         if self._deadlines.expired(task):
             task.uncancel()
             return _timed_out(attempt)
@@ -169,19 +172,19 @@ class Executor:
         if self._closed or future.cancelled() or future.exception() is not None or attempt.undoing:
             return
         outcome, result, error = self._landed(STEPS.get(attempt.name), future.result())
-        self._tell(attempt, started, outcome, result, error)
+        self._report(attempt.run_id, self._attempted(attempt, started, outcome, result, error))
 
-    def _tell(
+    def _attempted(
         self,
         attempt: Attempt,
         started: int,
         outcome: Outcome,
         result: bytes | None,
         error: BaseException | None,
-    ) -> None:
+    ) -> Attempted:
         encoded = None if error is None else describe(error).to_json()
         called = STEPS.get(attempt.name)
-        news = Attempted(
+        return Attempted(
             attempt.ref,
             attempt.attempt,
             attempt.undoing,
@@ -193,7 +196,6 @@ class Executor:
             error,
             not attempt.undoing and called is not None and called.effect is Effect.READ,
         )
-        self._report(attempt.run_id, news)
 
     def _landed(self, called: Called, result: Any) -> Found:
         if not isinstance(called, Step):

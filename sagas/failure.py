@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import json
 import traceback
@@ -14,6 +15,8 @@ from amends.sagas import errors
 from amends.sagas.errors import StepFailed, StepTimeout, WorkerLost
 
 LONGEST_TEXT = 8_000
+CONTROL = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+"""Raised again in a body or a caller, these would stop it instead of telling it something."""
 GROUPS = (ExceptionGroup, BaseExceptionGroup)
 
 
@@ -63,7 +66,7 @@ def rebuild(failure: Failure, known: Callable[[str], type[BaseException] | None]
     kind = known(failure.type)
     if failure.parts and kind in GROUPS:
         return BaseExceptionGroup(failure.message, [rebuild(part, known) for part in failure.parts])
-    if kind is not None:
+    if kind is not None and not issubclass(kind, CONTROL):
         error = _rebuilt(kind, failure)
         if error is not None:
             return error

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from pydantic_core import to_json
+
 from amends.persistence.records import EntryRow
 
 FORMAT = 1
@@ -76,14 +78,12 @@ class Entry:
 
 TEXT = {kind: str(kind) for kind in Kind}
 
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
-
 
 def _meta(meta: dict[str, Any]) -> str:
     if len(meta) == 1 and "started" in meta:
         # Every result that lands has just this; it is written a million times.
         return f'{{"started":{meta["started"]}}}'
-    return _dumps(meta)
+    return to_json(meta).decode()
 
 
 def from_row(row: EntryRow) -> Entry:

@@ -27,7 +27,7 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
     matcher = None
     try:
         if not _turned_round(run, entries, news, now):
-            matcher = _begin(run, replaying=bool(entries))
+            matcher = _begin(run, replaying=bool(entries) or _was_held(run))
         _replay(run, entries, matcher)
     except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
         run.park(reason_of(problem))
@@ -48,6 +48,11 @@ def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], 
     overdue = run.row.deadline_at is not None and run.row.deadline_at <= now
     cancelled = any(isinstance(item, InboxRow) and item.kind == Kind.CANCEL for item in news)
     return overdue or cancelled or any(entry.kind in (Kind.SWITCH, Kind.ENDED) for entry in entries)
+
+
+def _was_held(run: LiveRun) -> bool:
+    """Tell whether a worker had the run before; one that sleeps first has no entries to show for it."""
+    return run.row.due_at is not None and run.row.due_at > run.row.created_at
 
 
 def _begin(run: LiveRun, *, replaying: bool) -> Matcher | None:

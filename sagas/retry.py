@@ -13,6 +13,8 @@ from amends.sagas.errors import Fatal, NoEffect, RetryAfter
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
+NEVER = 100 * 365 * 86_400.0
+"""Seconds that a wait takes at most: an infinite one must still be a moment that a database can hold."""
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -64,8 +66,8 @@ def next_wait(policy: Retry, failed: Failed, rng: random.Random) -> float | None
     if not _retried(policy, failed.error, state) or (policy.stop is not None and policy.stop(state)):
         return None
     if isinstance(failed.error, RetryAfter):
-        return max(0.0, failed.error.seconds)
-    return _wait(policy, failed.attempt, state, rng)
+        return min(NEVER, max(0.0, failed.error.seconds))
+    return min(NEVER, _wait(policy, failed.attempt, state, rng))
 
 
 def _named(policy: Retry, error: BaseException) -> bool:

@@ -59,7 +59,7 @@ class Compensation(Generic[R]):
         self.name = name
         self.version = version
         self.retry = retry
-        self.timeout = timeout
+        self.timeout_ms = round(timeout / timedelta(milliseconds=1))
         self.is_async = inspect.iscoroutinefunction(fn)
         self._check()
 
@@ -67,11 +67,6 @@ class Compensation(Generic[R]):
     def handler(self) -> str:
         """The name under which the journal knows it: `name@version`."""
         return f"{self.name}@{self.version}"
-
-    @property
-    def timeout_ms(self) -> int:
-        """How long an attempt may take, in milliseconds."""
-        return round(self.timeout / timedelta(milliseconds=1))
 
     def call(self, undo: Undo[R], arguments: Mapping[str, Any]) -> Any:
         """Call the function with `undo` and the step's recorded arguments."""
@@ -113,6 +108,7 @@ class Step(Generic[P, R]):
         self.fn = fn
         self.name = name
         self.options = options
+        self.timeout_ms = round(options.timeout / timedelta(milliseconds=1))
         self.is_async = inspect.iscoroutinefunction(fn)
         self.arguments = Arguments(fn, f"step {name!r}", names)
         self.arguments.resolve()
@@ -135,11 +131,6 @@ class Step(Generic[P, R]):
         if self.options.effect is not None:
             return self.options.effect
         return Effect.PLAIN if self._compensation is None else Effect.COMPENSATABLE
-
-    @property
-    def timeout_ms(self) -> int:
-        """How long an attempt may take, in milliseconds."""
-        return round(self.options.timeout / timedelta(milliseconds=1))
 
     @property
     def current_compensation(self) -> Compensation[R] | None:

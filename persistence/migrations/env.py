@@ -1,4 +1,4 @@
-"""Run revisions over the connection that `amends.persistence.migrate` gives; alembic loads this file by path."""
+"""Run revisions over the connection that `amends.persistence.migrate` gives; loaded by alembic."""
 
 from __future__ import annotations
 

@@ -1,24 +1,30 @@
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cli.forks import Forks
 from tests.cli.processes import Amends
 
 
-def shop_in(directory: Path, url: str) -> Amends:
-    shutil.copy(Path(__file__).with_name("shop.py"), directory)
-    return Amends(directory, url)
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Give the process in whose forks commands run."""
+    with Forks() as running:
+        yield running
 
 
 @pytest.fixture
-def amends(tmp_path: Path) -> Amends:
+def amends(tmp_path: Path, forks: Forks) -> Amends:
     """Give the program in a directory with `shop.py`, and SQLite as its database."""
-    return shop_in(tmp_path, "sqlite:///shop.db")
+    shutil.copy(Path(__file__).with_name("shop.py"), tmp_path)
+    return Amends(tmp_path, "sqlite:///shop.db", forks)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def amends_on_both(request: pytest.FixtureRequest, tmp_path: Path) -> Amends:
+def amends_on_both(request: pytest.FixtureRequest, tmp_path: Path, forks: Forks) -> Amends:
     """Give the program with either database."""
     url: str = request.getfixturevalue(f"{request.param}_url")
-    return shop_in(tmp_path, url)
+    shutil.copy(Path(__file__).with_name("shop.py"), tmp_path)
+    return Amends(tmp_path, url, forks)

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from tests.cli.forks import Forks
+
 PROGRAM = (sys.executable, "-W", "error", "-m", "amends")
 SECONDS = 60
 
@@ -23,6 +25,7 @@ class Amends:
 
     directory: Path
     url: str
+    forks: Forks
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Give the environment of a process: nothing of ours but the database."""
@@ -35,17 +38,7 @@ class Amends:
         self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever that is."""
-        return subprocess.run(
-            [*PROGRAM, *arguments],
-            cwd=self.directory,
-            env=self.environment(env),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=SECONDS,
-            check=False,
-        )
+        return self.forks.run(arguments, self.directory, self.environment(env), stdin)
 
     def says(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
         """Run a command that must end well and say nothing on stderr; give its output."""

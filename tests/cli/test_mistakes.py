@@ -8,6 +8,13 @@ from tests.cli.processes import Amends
 
 FULFIL = ("start", "fulfil_order", "--module", "shop", "--input")
 BOOM = "limits = {}\n\ndef limit():\n    return limits['most']\n\nlimit()\n"
+BAD = {
+    "boom": BOOM,
+    "wrong": "def f(:\n",
+    "needs": "import nowhere\n",
+    "leaves": "raise SystemExit(4)\n",
+    "sub/typer": "",
+}
 
 
 def made(amends: Amends) -> Amends:
@@ -26,7 +33,7 @@ def made(amends: Amends) -> Amends:
         (("runs", "--limit", "0"), "invalid value for '--limit'"),
         (("rins",), "no such command 'rins'. Did you mean 'runs'? (see `amends --help`)"),
         (("runs", "--colour"), "no such option: --colour (see `amends runs --help`)"),
-        (("worker",), "missing argument 'MODULE[:ATTR]...' (see `amends worker --help`)"),
+        (("worker",), "missing argument 'MODULE[:ATTR]' (see `amends worker --help`)"),
     ],
 )
 def test_what_is_not_there_is_named(amends: Amends, command: tuple[str, ...], words: str) -> None:
@@ -47,21 +54,13 @@ def test_what_is_not_there_is_named(amends: Amends, command: tuple[str, ...], wo
         ("wrong", "importing 'wrong' failed: SyntaxError: "),
         ("needs", "importing 'needs' failed: ModuleNotFoundError: No module named 'nowhere' ("),
         ("leaves", "importing 'leaves' failed: SystemExit: 4 ("),
-        ("json.py", "json.py can't be imported: "),
+        ("sub/typer.py", "sub/typer.py can't be imported: "),
     ],
 )
 def test_a_module_that_cannot_be_served_is_explained(amends: Amends, module: str, words: str) -> None:
-    for name, text in {
-        "boom": BOOM,
-        "wrong": "def f(:\n",
-        "needs": "import nowhere\n",
-        "leaves": "raise SystemExit(4)\n",
-        "json": "",
-    }.items():
-        if module.startswith(name):
-            (amends.directory / f"{name}.py").write_text(text)
-    if module == "json":
-        (amends.directory / "json.py").unlink()
+    (amends.directory / "sub").mkdir()
+    for name, text in BAD.items():
+        (amends.directory / f"{name}.py").write_text(text)
     assert amends.refuses("worker", module).startswith(words)
 
 
@@ -134,6 +133,7 @@ def test_asking_a_database_that_is_not_there_does_not_make_it(
         ("sqlite://", "A SQLite database in memory is gone with its process"),
         ("sqlite:///shop.py", "is no SQLite database"),
         ("postgresql://ann:secret@127.0.0.1:1/shop", "can't be reached"),
+        ("postgresql://ann@127.0.0.1:1/shop?password=secret", "can't be reached"),
     ],
 )
 @pytest.mark.parametrize("command", [("runs",), (*FULFIL, '{"id": "o-1"}')])

@@ -15,9 +15,9 @@ Directives = Mapping[str, Sequence[str]]
 class Case:
     """One scenario.
 
-    An unkilled run ends as the first of `ends` says, and leaves `stands` in the world; a killed one may end as
-    any of them says: what was in flight may have landed. `directives` are for forward calls, `undoing` for compensations;
-    `cancel_at` names the call after which the run is cancelled.
+    An unkilled run ends as the first of `ends` says, and leaves `stands` in the world; a killed one may end
+    as any of them says: what was in flight may have landed. `directives` are for forward calls, `undoing`
+    for compensations; `cancel_at` names the call after which the run is cancelled.
     """
 
     name: str
@@ -44,23 +44,52 @@ CASES = (
     Case("error after landing", "linear", COMPLETED, BOOKED, {"flight": ("break",)}),
     Case("lands late", "linear", COMPLETED, BOOKED, {"flight": ("late:150",)}),
     Case("lands late, last refused", "linear", UNDONE, directives={"flight": ("late:150",), "car": NO}),
-    Case("all answers lost", "linear", UNDONE, directives={"hotel": ("close",), "flight": ("close",), "car": ("break*",)}),
+    Case(
+        "all answers lost",
+        "linear",
+        UNDONE,
+        directives={"hotel": ("close",), "flight": ("close",), "car": ("break*",)},
+    ),
     Case("retry", "linear", COMPLETED, BOOKED, {"flight": ("fail", "fail")}),
     Case("threads", "in_threads", COMPLETED, BOOKED, {"flight": ("close",)}),
-    Case("thread outlives its time-out", "in_threads", COMPLETED, BOOKED, {"flight": ("slow:450",), "car": ("slow:250",)}),
+    Case(
+        "thread outlives its time-out",
+        "in_threads",
+        COMPLETED,
+        BOOKED,
+        {"flight": ("slow:450",), "car": ("slow:250",)},
+    ),
     Case("threads refused", "in_threads", UNDONE, directives={"car": NO}),
-    Case("gather", "gathered", COMPLETED, ("car", "dinner", "flight", "hotel", "tour"), {"flight": ("slow:40",)}),
+    Case(
+        "gather",
+        "gathered",
+        COMPLETED,
+        ("car", "dinner", "flight", "hotel", "tour"),
+        {"flight": ("slow:40",)},
+    ),
     Case("gather with one failing", "gathered", UNDONE, directives={"car": NO, "tour": ("slow:100",)}),
     Case("group with one failing", "grouped", UNDONE, directives={"car": NO, "hotel": ("slow:100",)}),
     Case("fork refused at the end", "forked", UNDONE, directives={"home": NO, "oslo": ("slow:30",)}),
     Case("race", "race", COMPLETED, ("fast", "prize"), {"slow": ("slow:150",)}),
     Case("race refused", "race", UNDONE, directives={"slow": ("late:150",), "prize": NO}),
     Case("asyncio.timeout", "impatient", COMPLETED, ("hotel", "other"), {"slow": ("slow:250",)}),
-    Case("asyncio.timeout refused", "impatient", ("compensated", "completed"), (), {"slow": ("late:200",), "other": NO}),
+    Case(
+        "asyncio.timeout refused",
+        "impatient",
+        ("compensated", "completed"),
+        (),
+        {"slow": ("late:200",), "other": NO},
+    ),
     Case("sleep", "naps", COMPLETED, ("flight", "hotel")),
     Case("dormant sleep", "dozes", COMPLETED, ("flight", "hotel")),
     Case("cancel", "waits", ("compensated", "cancelled"), cancel_at="flight"),
-    Case("cancel in mid-step", "waits", ("compensated", "cancelled"), directives={"flight": ("late:120",)}, cancel_at="flight"),
+    Case(
+        "cancel in mid-step",
+        "waits",
+        ("compensated", "cancelled"),
+        directives={"flight": ("late:120",)},
+        cancel_at="flight",
+    ),
     Case("deadline", "hurried", ("compensated", "failed")),
     Case("except", "either", COMPLETED, ("master",), {"visa": ("silent*",)}),
     Case("except, both lost", "either", UNDONE, (), {"visa": ("silent*",), "master": ("close*",)}),
@@ -69,6 +98,18 @@ CASES = (
     Case("result not serialisable", "unencoded", UNDONE),
     Case("plain step stays", "noted", ("partially_compensated",), ("letter",), {"flight": NO}),
     Case("reads", "looks", COMPLETED, ("flight", "hotel")),
-    Case("compensation retried", "linear", UNDONE, directives={"car": NO}, undoing={"flight": ("fail", "break")}),
-    Case("compensation unanswered", "linear", UNDONE, directives={"car": NO}, undoing={"hotel": ("silent", "close")}),
-)  # fmt: skip
+    Case(
+        "compensation retried",
+        "linear",
+        UNDONE,
+        directives={"car": NO},
+        undoing={"flight": ("fail", "break")},
+    ),
+    Case(
+        "compensation unanswered",
+        "linear",
+        UNDONE,
+        directives={"car": NO},
+        undoing={"hotel": ("silent", "close")},
+    ),
+)

@@ -47,7 +47,7 @@ class Job:
     @property
     def pid(self) -> int:
         """The process of the newest child."""
-        while not self.pids:
+        while not self.pids or not self.news.empty():
             self._take()
         return self.pids[-1]
 

@@ -19,6 +19,8 @@ from amends.sagas.outcome import Effect
 from tests.crash.stores import Record
 from tests.crash.world import Call
 
+PLAIN = "letter"
+"""What a plain step does: it can't be undone."""
 UNSHARP_MS = 50
 """By so much later than it happened the world may notice that a caller hung up."""
 
@@ -36,7 +38,7 @@ class Story:
         return self.record.entries
 
     def of(self, verb: str, key: str) -> list[Call]:
-        """The calls with a key, in their order."""
+        """Give the calls with a key, in their order."""
         return [call for call in self.calls if call.verb == verb and call.key == key]
 
 
@@ -54,7 +56,7 @@ def breaches(story: Story) -> list[str]:
 
 
 def _truthful_end(story: Story, history: History) -> Iterator[str]:
-    """S13: the status says what the world holds; S27: nothing is owed."""
+    """S13: the row and the journal say the same, and nothing is left to do."""
     row = story.record.row
     if not history.ended or story.entries[-1].kind is not Kind.ENDED:
         yield f"S13: the run is {row.status}, its journal ends with {story.entries[-1].kind}"
@@ -62,21 +64,33 @@ def _truthful_end(story: Story, history: History) -> Iterator[str]:
         yield f"S13: the run is {row.status}, its journal says {story.entries[-1].meta['status']}"
     if story.record.unread or row.owner is not None:
         yield f"S13: the run has ended with an owner ({row.owner}) or unread mail ({story.record.unread})"
-    if row.status is Status.COMPLETED:
-        believed = sorted(json.loads(row.result or b"null"))
-        stands = sorted(name for name, count in story.standing.items() for _ in range(count))
-        if believed != stands and sorted([*believed, "letter"]) != stands:
-            yield f"S27: the run completed with {believed}, in the world stands {stands}"
-        for step in history.steps.values():
-            if step.to_settle:
-                yield f"S27: the run completed, {step.name} ({step.ref}) isn't settled"
+
+
+def _settled(story: Story, history: History) -> Iterator[str]:
+    """S27: a run completes with what its body believes to stand, and nothing else stands."""
+    row = story.record.row
+    if row.status is not Status.COMPLETED:
         return
-    kept = {name: count for name, count in story.standing.items() if name != "letter"}
+    believed = sorted(json.loads(row.result or b"null"))
+    stands = sorted(name for name, count in story.standing.items() for _ in range(count))
+    if believed != stands:
+        yield f"S27: the run completed with {believed}, in the world stands {stands}"
+    for step in history.steps.values():
+        if step.to_settle:
+            yield f"S27: the run completed, {step.name} ({step.ref}) isn't settled"
+
+
+def _amends(story: Story, history: History) -> Iterator[str]:
+    """S3, S13: a run that didn't complete leaves nothing that can be undone, and says so."""
+    row = story.record.row
+    if row.status is Status.COMPLETED:
+        return
+    kept = {name: count for name, count in story.standing.items() if name != PLAIN}
     if kept:
         yield f"S3: the run is {row.status}, in the world stands {kept}"
     if owed(history.steps):
         yield f"S13: the run is {row.status} and owes {owed(history.steps)}"
-    landed = any(call.verb == "apply" and call.landed and call.name != "letter" for call in story.calls)
+    landed = any(call.verb == "apply" and call.landed and call.name != PLAIN for call in story.calls)
     if landed and row.status in (Status.FAILED, Status.CANCELLED):
         yield f"S13: the run is {row.status} although something compensatable had landed"
 
@@ -105,7 +119,7 @@ def _write_ahead(story: Story, history: History) -> Iterator[str]:
 
 
 def _one_key(story: Story, history: History) -> Iterator[str]:
-    """A step has one key, whatever happened; another one for its compensation."""
+    """S1: a step has one key, whatever happened, and another one for its compensation."""
     known = {step.key for step in history.steps.values() if step.effect is not Effect.READ}
     for call in story.calls:
         forward = call.key if call.verb == "apply" else call.forward_key
@@ -113,7 +127,7 @@ def _one_key(story: Story, history: History) -> Iterator[str]:
             yield f"S1: the call {call} has a key that no step of the run has"
 
 
-def _one_way(story: Story, history: History) -> Iterator[str]:  # noqa: ARG001 - one shape for all
+def _one_way(story: Story, history: History) -> Iterator[str]:
     """S4: nothing forward after the decision."""
     decided = False
     for entry in story.entries:
@@ -194,8 +208,16 @@ _UNDOING = (Kind.UNDO, Kind.UNDO_RETRY, Kind.UNDO_LOST, Kind.UNDONE, Kind.UNDO_F
 
 Check = Callable[[Story, History], Iterator[str]]
 CHECKS: tuple[Check, ...] = (
-    _truthful_end, _write_ahead, _one_key, _one_way, _siblings, _order, _never_again,
-)  # fmt: skip
+    _truthful_end,
+    _settled,
+    _amends,
+    _write_ahead,
+    _one_key,
+    _one_way,
+    _siblings,
+    _order,
+    _never_again,
+)
 
 
 def told(story: Story) -> str:
@@ -208,9 +230,10 @@ def told(story: Story) -> str:
         f"{entry.name or ''} {entry.meta} {(entry.payload or b'')[:60]!r}"
         for entry in story.entries
     ]
-    lines += [
-        f"  call {call.number} {call.began % 1e6:9.1f}–{(call.ended or 0) % 1e6:9.1f} {call.verb} {call.name} {call.key}"
-        f" {call.directive}{' landed' * call.landed}{' repeated' * call.repeated}{' barred' * call.barred}"
-        for call in story.calls
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(_call_told, story.calls)])
+
+
+def _call_told(call: Call) -> str:
+    flags = "".join(f" {name}" for name in ("landed", "repeated", "barred") if getattr(call, name))
+    when = f"{call.began % 1e6:9.1f}–{(call.ended or 0) % 1e6:9.1f}"
+    return f"  call {call.number} {when} {call.verb} {call.name} {call.key} {call.directive}{flags}"

@@ -1,4 +1,4 @@
-"""Cycles of a case: a run is started, its process killed or its database broken, and it is brought to its end."""
+"""Cycles of a case: a run is started, its process killed or its database broken, until it has ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import uuid4
 from tests.crash.cases import Case
 from tests.crash.children import Exit, Job, Zygote
 from tests.crash.claims import Story, breaches, told
-from tests.crash.stores import Store, record_of
+from tests.crash.stores import Ledger, Store
 from tests.crash.world import World
 
 AT_ONCE = 4
@@ -20,7 +20,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Blow:
-    """What befalls a child: at the `at`-th point, in the manner `how` (see `points.py`), counting `only` some."""
+    """What befalls a child at its `at`-th point, of those named `only`; `points.py` knows the ways."""
 
     at: int
     how: str = "kill"
@@ -55,10 +55,10 @@ class Bench:
             self.world.direct(run, name, directives)
         for name, directives in case.undoing.items():
             self.world.direct(run, name, directives, verb="undo")
-        with self.store() as url:
-            spec = self.spec("drive", url, saga=case.saga, run=run, cancel_at=case.cancel_at)
+        with self.store() as ledger:
+            spec = self.spec("drive", ledger, saga=case.saga, run=run, cancel_at=case.cancel_at)
             struck = [spec | {"at": blow.at, "how": blow.how, "only": blow.only} for blow in blows]
-            yield Cycle(self, case, blows, run, url, self.zygote.start(*struck, spec))
+            yield Cycle(self, case, blows, run, ledger, self.zygote.start(*struck, spec))
 
     def cycles(self, case: Case, all_blows: Sequence[Sequence[Blow]]) -> list[Ending]:
         """Make a cycle for each of `all_blows`, several at a time."""
@@ -70,20 +70,15 @@ class Bench:
                 ends += [cycle.end() for cycle in begun]
         return ends
 
-    def spec(self, play: str, url: str, **details: Any) -> dict[str, Any]:
+    def spec(self, play: str, ledger: Ledger, **details: Any) -> dict[str, Any]:
         """Make a child's spec."""
-        return {"play": play, "url": url, "world": self.world.path, **details}
+        return {"play": play, "url": ledger.url, "world": self.world.path, **details}
 
-    def story(self, url: str, run: str) -> Story:
+    def story(self, ledger: Ledger, run: str) -> Story:
         """Read all that is known of a run. Raises `AssertionError` when there is none."""
-        record = record_of(url, run)
+        record = ledger.record(run)
         assert record is not None, f"there is no run {run}"
         return Story(record, self.world.calls(run), self.world.snapshot(run))
-
-    def status(self, url: str, run: str) -> str:
-        """Read a run's status; empty where there is no run."""
-        record = record_of(url, run)
-        return "" if record is None else str(record.row.status)
 
 
 @dataclass(frozen=True)
@@ -94,13 +89,13 @@ class Cycle:
     case: Case
     blows: Sequence[Blow]
     run: str
-    url: str
+    ledger: Ledger
     job: Job
 
     def end(self) -> Ending:
         """Wait for the run's end and check everything that must hold then."""
         exits = self.job.wait()
-        story = self.bench.story(self.url, self.run)
+        story = self.bench.story(self.ledger, self.run)
         found = breaches(story) if exits[-1].code == 0 else [f"the last child ended with {exits[-1].code}"]
         allowed = self.case.ends if self.blows else self.case.ends[:1]
         if story.record.row.status not in allowed:

@@ -11,7 +11,6 @@ from typing import Any
 
 from amends.sagas import Coordinator, Run, RunEnded, RunFailed, RunParked
 from amends.sagas.registry import saga_named
-from tests.crash import scenarios
 from tests.crash.participant import Participant
 from tests.crash.points import KILL, Points
 
@@ -102,6 +101,3 @@ def play(spec: dict[str, Any]) -> int:
         return UNENDED
     except KeyboardInterrupt:
         return ENDED
-
-
-assert scenarios  # noqa: S101 - imported for what it defines

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
@@ -50,7 +51,7 @@ class Points:
 
     def watch_commits(self) -> None:
         """Make every commit of the writer's thread two points: before it, and after."""
-        original = DefaultDialect.do_commit
+        original: Callable[..., None] = DefaultDialect.do_commit
 
         def do_commit(dialect: DefaultDialect, connection: DBAPIConnection) -> None:
             if not threading.current_thread().name.startswith("amends writer"):
@@ -65,7 +66,8 @@ class Points:
         DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]  # this process is made for it
 
 
-def _error(dialect: Any) -> Exception:
+def _error(dialect: DefaultDialect) -> Exception:
     """Make the error that the driver raises when the connection breaks."""
-    error: Exception = dialect.loaded_dbapi.OperationalError("the connection broke")
+    driver: Any = dialect.loaded_dbapi
+    error: Exception = driver.OperationalError("the connection broke")
     return error

@@ -65,7 +65,7 @@ async def unhasty(undo: Undo[str], name: str) -> None:
     await world().undo(name, undo)
 
 
-@step(retry=AGAIN, timeout=timedelta(seconds=20))
+@step(retry=AGAIN, timeout=timedelta(seconds=8))
 async def patient(name: str) -> str:
     return await world().apply(name)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,9 +18,6 @@ from psycopg import sql
 from amends.persistence.database import Database
 from amends.persistence.records import AuditRow, InboxRow, RunRow, WorkerRow
 from amends.sagas.journal import Entry, from_row
-
-Store = Callable[[], AbstractContextManager[str]]
-"""Gives the URL of a fresh database, for as long as a block runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +30,52 @@ class Record:
     unread: tuple[InboxRow, ...]
 
 
-def record_of(url: str, run_id: str) -> Record | None:
-    """Read what stands there of a run; None where there is no such run."""
-    with closing(Database.open(url, migrate=False)) as database:
-        loaded = database.load(run_id)
+class Ledger:
+    """A database for as long as a block runs, and what stands in it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._database: Database | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    def record(self, run_id: str) -> Record | None:
+        """Read what stands there of a run; None where there is no such run."""
+        loaded = self._opened.load(run_id)
         if loaded is None:
             return None
-        return Record(
-            loaded.run, [from_row(row) for row in loaded.entries], database.audit(run_id), loaded.inbox
-        )
+        entries = [from_row(row) for row in loaded.entries]
+        return Record(loaded.run, entries, self._opened.audit(run_id), loaded.inbox)
+
+    def runs(self) -> dict[str, RunRow]:
+        """Read all runs."""
+        return {row.id: row for row in self._opened.runs(limit=1_000)}
+
+    def status(self, run_id: str) -> str:
+        """Read a run's status; empty where there is no run."""
+        row = self._opened.run(run_id)
+        return "" if row is None else str(row.status)
+
+    def workers(self) -> list[WorkerRow]:
+        """Read the workers that aren't known to be dead."""
+        return self._opened.workers()
+
+    @property
+    def _opened(self) -> Database:
+        if self._database is None:
+            self._database = Database.open(self.url, migrate=False)
+        return self._database
 
 
-def runs_in(url: str) -> dict[str, RunRow]:
-    """Read all runs."""
-    with closing(Database.open(url, migrate=False)) as database:
-        return {row.id: row for row in database.runs(limit=1_000)}
-
-
-def workers_in(url: str) -> list[WorkerRow]:
-    """Read the workers that aren't known to be dead."""
-    with closing(Database.open(url, migrate=False)) as database:
-        return database.workers()
+Store = Callable[[], AbstractContextManager[Ledger]]
+"""Gives a fresh database, for as long as a block runs."""
 
 
 def sqlite_store(directory: Path) -> Store:
@@ -60,14 +84,13 @@ def sqlite_store(directory: Path) -> Store:
     Database.open(f"sqlite:///{template}").close()
 
     @contextmanager
-    def fresh() -> Iterator[str]:
+    def fresh() -> Iterator[Ledger]:
         place = directory / uuid4().hex
         place.mkdir()
         shutil.copyfile(template, place / "amends.db")
-        try:
-            yield f"sqlite:///{place / 'amends.db'}"
-        finally:
-            shutil.rmtree(place)
+        with Ledger(f"sqlite:///{place / 'amends.db'}") as ledger:
+            yield ledger
+        shutil.rmtree(place)
 
     return fresh
 
@@ -89,9 +112,10 @@ def postgres_store(server_url: str) -> Store:
         return _at(server_url, name)
 
     @contextmanager
-    def fresh() -> Iterator[str]:
+    def fresh() -> Iterator[Ledger]:
         url = free.pop() if free else another()
-        yield url
+        with Ledger(url) as ledger:
+            yield ledger
         # After an error it isn't given again: who knows who is still at work there.
         tables = sql.SQL(", ").join(sql.Identifier("amends", table) for table in EMPTIED)
         _execute(url, sql.SQL("TRUNCATE {}").format(tables))

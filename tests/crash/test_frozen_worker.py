@@ -12,22 +12,22 @@ from amends.sagas.journal import Kind
 from tests.crash.children import Job
 from tests.crash.claims import breaches, told
 from tests.crash.cycles import Bench
-from tests.crash.stores import workers_in
+from tests.crash.stores import Ledger
 from tests.crash.waiting import eventually
 
 LEASE_MS = 800
 
 
 @pytest.fixture
-def url(bench: Bench) -> Iterator[str]:
+def ledger(bench: Bench) -> Iterator[Ledger]:
     with bench.store() as found:
         yield found
 
 
 @contextmanager
-def working(bench: Bench, url: str, *runs: str, saga: str = "holds") -> Iterator[Job]:
+def working(bench: Bench, ledger: Ledger, *runs: str, saga: str = "holds") -> Iterator[Job]:
     """Have a worker serve, and start `runs`; it is told to end when the block does."""
-    job = bench.zygote.start(bench.spec("work", url, saga=saga, runs=list(runs), lease_ms=LEASE_MS))
+    job = bench.zygote.start(bench.spec("work", ledger, saga=saga, runs=list(runs), lease_ms=LEASE_MS))
     try:
         yield job
     finally:
@@ -37,12 +37,12 @@ def working(bench: Bench, url: str, *runs: str, saga: str = "holds") -> Iterator
             assert job.wait()[-1].code == 0, job.log()
 
 
-def freeze(job: Job, url: str) -> None:
+def freeze(job: Job, ledger: Ledger) -> None:
     """Stop a worker's process, but not while it holds the lock of a SQLite file: that limit is documented."""
 
     def frozen() -> bool:
         job.signal(signal.SIGSTOP)
-        if not url.startswith("sqlite") or _is_free(url.removeprefix("sqlite:///")):
+        if not ledger.url.startswith("sqlite") or _is_free(ledger.url.removeprefix("sqlite:///")):
             return True
         job.signal(signal.SIGCONT)
         return False
@@ -60,72 +60,76 @@ def _is_free(path: str) -> bool:
         return True
 
 
-def epoch_of(job: Job, url: str) -> int:
-    return next((row.epoch for row in workers_in(url) if row.pid == job.pid), 0)
+def epoch_of(job: Job, ledger: Ledger) -> int:
+    return next((row.epoch for row in ledger.workers() if row.pid == job.pid), 0)
 
 
-def test_a_frozen_worker_that_wakes_writes_nothing_and_serves_on(bench: Bench, url: str) -> None:
-    """S18: the run was ended by another; the one that wakes leaves its journal alone, and gets a new epoch."""
+def test_a_frozen_worker_that_wakes_writes_nothing_and_serves_on(bench: Bench, ledger: Ledger) -> None:
+    """S18: another has ended the run; who wakes leaves its journal alone, and works under a new epoch."""
     run, later = uuid4().hex, uuid4().hex
     bench.world.direct(run, "held", ["hold"])
-    with working(bench, url, run) as frozen:
+    with working(bench, ledger, run) as frozen:
         eventually(lambda: bench.world.calls(run))
-        before = epoch_of(frozen, url)
-        freeze(frozen, url)
-        with working(bench, url):
-            eventually(lambda: bench.status(url, run) == "completed")
-            ended = bench.story(url, run)
+        before = epoch_of(frozen, ledger)
+        freeze(frozen, ledger)
+        with working(bench, ledger):
+            eventually(lambda: ledger.status(run) == "completed")
+            ended = bench.story(ledger, run)
             bench.world.release(run, "held")
             frozen.signal(signal.SIGCONT)
-            eventually(lambda: epoch_of(frozen, url) > before, what="it is registered anew")
-        bench.zygote.start(bench.spec("start", url, saga="linear", runs=[later], work=False)).wait()
-        eventually(lambda: bench.status(url, later) == "completed", what="it serves on")
-    after = bench.story(url, run)
+            eventually(lambda: epoch_of(frozen, ledger) > before, what="it is registered anew")
+            eventually(lambda: bench.story(ledger, run).record.audit, what="its outcome isn't dropped (S5)")
+        bench.zygote.start(bench.spec("start", ledger, saga="linear", runs=[later], work=False)).wait()
+        eventually(lambda: ledger.status(later) == "completed", what="it serves on")
+    after = bench.story(ledger, run)
     assert after.record.row == ended.record.row
     assert after.entries == ended.entries
+    assert [row.action for row in after.record.audit] == ["late outcome"]
     assert not breaches(after), told(after)
     assert after.standing == {"held": 1, "hotel": 1}
 
 
-def test_an_outcome_of_a_frozen_worker_is_taken_as_evidence(bench: Bench, url: str) -> None:
+def test_an_outcome_of_a_frozen_worker_is_taken_as_evidence(bench: Bench, ledger: Ledger) -> None:
     """S5: it is recorded, and doesn't advance the run; the owner's own attempt does."""
     run = uuid4().hex
     bench.world.direct(run, "held", ["hold"])
     bench.world.direct(run, "hotel", ["hold"])
-    with working(bench, url, run) as frozen:
+    with working(bench, ledger, run) as frozen:
         eventually(lambda: bench.world.calls(run))
-        freeze(frozen, url)
-        with working(bench, url):
+        freeze(frozen, ledger)
+        with working(bench, ledger):
             eventually(lambda: any(call.name == "hotel" for call in bench.world.calls(run)))
             bench.world.release(run, "held")
             frozen.signal(signal.SIGCONT)
-            eventually(lambda: Kind.LATE in {entry.kind for entry in bench.story(url, run).entries})
+            eventually(lambda: Kind.LATE in {entry.kind for entry in bench.story(ledger, run).entries})
             bench.world.release(run, "hotel")
-            eventually(lambda: bench.status(url, run) == "completed")
-    story = bench.story(url, run)
+            eventually(lambda: ledger.status(run) == "completed")
+    story = bench.story(ledger, run)
     (late,) = (entry for entry in story.entries if entry.kind is Kind.LATE)
     assert (late.ref, late.attempt, late.meta["outcome"]) == (1, 1, "landed")
     assert [row.action for row in story.record.audit] == ["late outcome"]
     assert not breaches(story), told(story)
 
 
-def test_an_outcome_that_comes_while_the_run_is_undone_confirms_what_is_owed(bench: Bench, url: str) -> None:
+def test_an_outcome_that_comes_while_the_run_is_undone_confirms_what_is_owed(
+    bench: Bench, ledger: Ledger
+) -> None:
     """S5, S6: the decision stands, the compensation runs once, and the world is empty."""
     run = uuid4().hex
     bench.world.direct(run, "held", ["hold"])
     bench.world.direct(run, "car", ["refuse*"])
     bench.world.direct(run, "hotel", ["hold"], verb="undo")
-    with working(bench, url, run, saga="falters") as frozen:
+    with working(bench, ledger, run, saga="falters") as frozen:
         eventually(lambda: bench.world.calls(run))
-        freeze(frozen, url)
-        with working(bench, url):
+        freeze(frozen, ledger)
+        with working(bench, ledger):
             eventually(lambda: any(call.verb == "undo" for call in bench.world.calls(run)))
             bench.world.release(run, "held")
             frozen.signal(signal.SIGCONT)
-            eventually(lambda: Kind.LATE in {entry.kind for entry in bench.story(url, run).entries})
+            eventually(lambda: Kind.LATE in {entry.kind for entry in bench.story(ledger, run).entries})
             bench.world.release(run, "hotel")
-            eventually(lambda: bench.status(url, run) not in ("open", "compensating"))
-    story = bench.story(url, run)
+            eventually(lambda: ledger.status(run) not in ("open", "compensating"))
+    story = bench.story(ledger, run)
     assert story.record.row.status == "compensated", told(story)
     assert story.standing == {}
     assert not breaches(story), told(story)

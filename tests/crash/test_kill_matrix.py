@@ -18,7 +18,7 @@ TWICE = (
     "compensation unanswered",
     "cancel in mid-step",
 )
-EVERY = 3
+EVERY = 11
 """Of the points of a first and a second kill together, every so many are tried."""
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -46,7 +46,7 @@ def test_a_killed_run_makes_amends(bench: Bench, case: Case, counted: Counted) -
     with bench.cycle(case) as cycle:
         unkilled = cycle.end()
     assert unkilled.story.standing == dict.fromkeys(case.stands, 1)
-    points = _spread(len(unkilled.first.points), SPREAD, case.name + cycle.url)
+    points = _spread(len(unkilled.first.points), SPREAD, case.name + cycle.run)
     counted(case, bench.cycles(case, [(Blow(at),) for at in points]))
 
 
@@ -54,7 +54,7 @@ def test_a_killed_run_makes_amends(bench: Bench, case: Case, counted: Counted) -
 def test_a_run_killed_again_in_its_recovery_makes_amends(bench: Bench, case: Case, counted: Counted) -> None:
     """S10: compensating, and going forward, can be killed anywhere, also the second time."""
     with bench.cycle(case) as cycle:
-        points = _spread(len(cycle.end().first.points), 3, cycle.url)
+        points = _spread(len(cycle.end().first.points), 3, cycle.run)
     counted(case, bench.cycles(case, [(Blow(at), Blow(2 + at // 2)) for at in points]))
 
 
@@ -71,7 +71,7 @@ def test_a_run_killed_anywhere_makes_amends(bench: Bench, case: Case, counted: C
 @pytest.mark.soak
 @some_cases
 def test_a_run_killed_anywhere_twice_makes_amends(bench: Bench, case: Case, counted: Counted) -> None:
-    """S10, at every third pair of points."""
+    """S10, at every eleventh pair of points."""
     with bench.cycle(case) as cycle:
         count = len(cycle.end().first.points)
     pairs = [(Blow(at), Blow(again)) for at in range(1, count + 1) for again in range(1, count + 1)]

@@ -5,7 +5,6 @@ from uuid import uuid4
 from amends.sagas.journal import Kind
 from tests.crash.cases import CASES
 from tests.crash.cycles import Bench, Blow
-from tests.crash.stores import runs_in
 
 PROCESSES = 4
 EACH = 10
@@ -14,16 +13,16 @@ EACH = 10
 def test_forty_starts_of_one_id_make_one_run(bench: Bench) -> None:
     """S17, from four processes, two of them workers, and each effect happens once."""
     run = uuid4().hex
-    with bench.store() as url:
+    with bench.store() as ledger:
         specs = [
-            bench.spec("start", url, saga="linear", runs=[run] * EACH, work=number % 2 == 0)
+            bench.spec("start", ledger, saga="linear", runs=[run] * EACH, work=number % 2 == 0)
             for number in range(PROCESSES)
         ]
         starting = [bench.zygote.start(spec) for spec in specs]
         assert [job.wait()[-1].code for job in starting] == [0] * PROCESSES, starting[0].log()
-        assert list(runs_in(url)) == [run]
-        bench.zygote.start(bench.spec("drive", url, saga="linear", run=run)).wait()
-        story = bench.story(url, run)
+        assert list(ledger.runs()) == [run]
+        bench.zygote.start(bench.spec("drive", ledger, saga="linear", run=run)).wait()
+        story = bench.story(ledger, run)
     assert story.record.row.status == "completed"
     assert [call.name for call in story.calls] == ["hotel", "flight", "car"]
 

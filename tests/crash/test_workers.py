@@ -9,7 +9,7 @@ import pytest
 from amends.sagas.journal import Kind
 from tests.crash.claims import breaches, told
 from tests.crash.cycles import Bench
-from tests.crash.stores import runs_in, workers_in
+from tests.crash.stores import Ledger
 from tests.crash.waiting import eventually
 
 MANY = 50
@@ -18,95 +18,97 @@ LONG_LEASE_MS = 120_000
 
 
 @pytest.fixture
-def url(bench: Bench) -> Iterator[str]:
+def ledger(bench: Bench) -> Iterator[Ledger]:
     with bench.store() as found:
         yield found
 
 
-def test_a_killed_workers_runs_are_ended_by_the_other(bench: Bench, url: str) -> None:
+def test_a_killed_workers_runs_are_ended_by_the_other(bench: Bench, ledger: Ledger) -> None:
     """L1: of fifty runs none is lost, and none is done twice."""
     runs = [uuid4().hex for _ in range(MANY)]
-    workers = [bench.zygote.start(bench.spec("work", url, saga="linear")) for _ in range(2)]
-    eventually(lambda: len(workers_in(url)) == len(workers))
-    starter = bench.zygote.start(bench.spec("start", url, saga="linear", runs=runs, work=False))
+    workers = [bench.zygote.start(bench.spec("work", ledger, saga="linear")) for _ in range(2)]
+    eventually(lambda: len(ledger.workers()) == len(workers))
+    starter = bench.zygote.start(bench.spec("start", ledger, saga="linear", runs=runs, work=False))
     eventually(lambda: any(call.run in runs for call in bench.world.calls()))
     workers[0].signal(signal.SIGKILL)
     assert starter.wait()[-1].code == 0, starter.log()
     eventually(
-        lambda: {row.status for row in runs_in(url).values()} == {"completed"} and len(runs_in(url)) == MANY
+        lambda: {row.status for row in ledger.runs().values()} == {"completed"} and len(ledger.runs()) == MANY
     )
     workers[1].signal(signal.SIGTERM)
     assert workers[1].wait()[-1].code == 0, workers[1].log()
     for run in runs:
-        story = bench.story(url, run)
+        story = bench.story(ledger, run)
         assert story.standing == {"hotel": 1, "flight": 1, "car": 1}
         assert not breaches(story), told(story)
 
 
-def test_a_run_that_kills_its_worker_is_parked_and_harms_no_other(bench: Bench, url: str) -> None:
+def test_a_run_that_kills_its_worker_is_parked_and_harms_no_other(bench: Bench, ledger: Ledger) -> None:
     """S26, L3: counted before execution, parked after three; those beside it end."""
     poison, *innocent = (uuid4().hex for _ in range(9))
     for run in innocent:
         bench.world.direct(run, "flight", ["slow:60", "slow:60"])
-    bench.zygote.start(bench.spec("start", url, saga="poisonous", runs=[poison], work=False)).wait()
-    bench.zygote.start(bench.spec("start", url, saga="linear", runs=innocent, work=False)).wait()
-    worker = bench.zygote.start(*[bench.spec("work", url, saga="linear", poison_after=3)] * 12)
-    eventually(lambda: _statuses(url, [poison]) == {"parked"})
-    eventually(lambda: _statuses(url, innocent) == {"completed"})
+    bench.zygote.start(bench.spec("start", ledger, saga="poisonous", runs=[poison], work=False)).wait()
+    bench.zygote.start(bench.spec("start", ledger, saga="linear", runs=innocent, work=False)).wait()
+    worker = bench.zygote.start(*[bench.spec("work", ledger, saga="linear", poison_after=3)] * 12)
+    eventually(lambda: _statuses(ledger, [poison]) == {"parked"})
+    eventually(lambda: _statuses(ledger, innocent) == {"completed"})
     worker.signal(signal.SIGTERM)
     worker.wait()
-    story = bench.story(url, poison)
+    story = bench.story(ledger, poison)
     deaths = sum(call.name == "poison" for call in story.calls)
     assert 1 <= deaths <= 3, told(story)
     assert story.entries[-1].kind is Kind.PARKED
     assert story.entries[-1].meta["reason"].startswith("poison"), told(story)
     for run in innocent:
-        assert not breaches(bench.story(url, run)), told(bench.story(url, run))
+        assert not breaches(bench.story(ledger, run)), told(bench.story(ledger, run))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_worker_told_to_go_gives_its_runs_back_at_once(
-    bench: Bench, url: str, number: signal.Signals
+    bench: Bench, ledger: Ledger, number: signal.Signals
 ) -> None:
-    """A shutdown isn't a loss: the lease is released, the run goes on elsewhere, nothing fails because of it."""
+    """A shutdown isn't a loss: the lease is released, the run goes on elsewhere, and nothing fails."""
     run = uuid4().hex
     bench.world.direct(run, "held", ["hold"])
-    spec = bench.spec("work", url, saga="holds", lease_ms=LONG_LEASE_MS, grace=0.1)
+    spec = bench.spec("work", ledger, saga="holds", lease_ms=LONG_LEASE_MS, grace=0.1)
     going = bench.zygote.start(spec | {"runs": [run]})
     eventually(lambda: bench.world.calls(run))
     staying = bench.zygote.start(spec)
-    eventually(lambda: len(workers_in(url)) == len("ab"))
+    eventually(lambda: len(ledger.workers()) == len("ab"))
     going.signal(number)
     assert going.wait()[-1].code == 0, going.log()
-    assert [row.pid for row in workers_in(url)] == [staying.pid]
-    eventually(lambda: bench.status(url, run) == "completed")
+    assert [row.pid for row in ledger.workers()] == [staying.pid]
+    eventually(lambda: ledger.status(run) == "completed")
     staying.signal(signal.SIGTERM)
     staying.wait()
-    story = bench.story(url, run)
+    story = bench.story(ledger, run)
     assert [entry.meta.get("drained") for entry in story.entries if entry.kind is Kind.LOST] == [True], told(
         story
     )
     assert not breaches(story), told(story)
 
 
-def test_a_worker_that_dies_without_a_word_is_missed_before_its_lease_ends(bench: Bench, url: str) -> None:
+def test_a_worker_that_dies_without_a_word_is_missed_before_its_lease_ends(
+    bench: Bench, ledger: Ledger
+) -> None:
     """L1: SIGTERM without a handler ends the process; on the same machine that is seen."""
     run = uuid4().hex
     bench.world.direct(run, "held", ["hold"])
-    spec = bench.spec("work", url, saga="holds", lease_ms=10_000)
+    spec = bench.spec("work", ledger, saga="holds", lease_ms=10_000)
     dying = bench.zygote.start(spec | {"runs": [run], "handle": False})
     eventually(lambda: bench.world.calls(run))
     dying.signal(signal.SIGTERM)
     assert dying.wait()[-1].code == -signal.SIGTERM
-    lease_ends = next(row.lease_until for row in workers_in(url) if row.pid == dying.pid)
+    lease_ends = next(row.lease_until for row in ledger.workers() if row.pid == dying.pid)
     staying = bench.zygote.start(spec)
-    eventually(lambda: bench.status(url, run) == "completed")
-    assert next(row.ended_at or 0 for row in runs_in(url).values()) < lease_ends
+    eventually(lambda: ledger.status(run) == "completed")
+    assert next(row.ended_at or 0 for row in ledger.runs().values()) < lease_ends
     staying.signal(signal.SIGTERM)
     staying.wait()
-    assert not breaches(bench.story(url, run))
+    assert not breaches(bench.story(ledger, run))
 
 
-def _statuses(url: str, runs: list[str]) -> set[str]:
-    found = runs_in(url)
+def _statuses(ledger: Ledger, runs: list[str]) -> set[str]:
+    found = ledger.runs()
     return {str(found[run].status) for run in runs}

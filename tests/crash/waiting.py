@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE_S = 30.0
-_PAUSE_S = 0.005
+_PAUSE_S = 0.02
 
 
 def eventually(ask: Callable[[], T], *, seconds: float = PATIENCE_S, what: str = "") -> T:

@@ -1,7 +1,7 @@
 """The world: a process of its own that keeps the participants' books while others are killed.
 
-One connection is one call: a line of JSON goes in, a line of JSON comes out. The world sees when a caller hangs
-up, so it knows when a call has ended even where nobody was left to say so. Run it as
+One connection is one call: a line of JSON goes in, a line of JSON comes out. The world sees when a caller
+hangs up, so it knows when a call has ended even where nobody was left to say so. Run it as
 `python -m tests.crash.world SOCKET`; it ends when its standard input does.
 """
 
@@ -30,8 +30,8 @@ FOREVER = "*"
 class Call:
     """One call as the world saw it; `began` and `ended` are milliseconds of the system's clock.
 
-    `landed` says that it changed the books, `repeated` that its key was known, `barred` that it came after its
-    own undoing and was turned away.
+    `landed` says that it changed the books, `repeated` that its key was known, `barred` that it came after
+    its own undoing and was turned away.
     """
 
     number: int

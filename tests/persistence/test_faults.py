@@ -1,4 +1,4 @@
-"""Databases that fail: nothing acknowledged is lost, nothing is written twice, and nobody pays for another."""
+"""Databases that fail: nothing acknowledged is lost, nothing written twice, nobody pays for another."""
 
 import random
 import sqlite3
@@ -18,7 +18,7 @@ from amends.persistence.database import Database
 from amends.persistence.faults import Fault, fault_of
 from amends.persistence.records import InboxRow, RunChange, Status, Write, Written
 from tests.persistence.proxy import Fate, proxied
-from tests.persistence.workers import Worker, asked, ended, entry, log, new_run
+from tests.persistence.workers import Worker, ended, entry, log, new_run
 
 
 def test_one_refused_row_harms_nobody_else(worker: Worker, database: Database) -> None:
@@ -73,7 +73,9 @@ def test_the_tables_refuse_what_cannot_be(worker: Worker) -> None:
 def test_the_words_of_a_refusal_do_not_show_the_row(worker: Worker) -> None:
     worker.start("a")
     worker.claim()
-    receipt = worker.write(Write("a", worker.epoch, change=RunChange(Status.OPEN, error=b"SECRET", ended_at=5)))
+    receipt = worker.write(
+        Write("a", worker.epoch, change=RunChange(Status.OPEN, error=b"SECRET", ended_at=5))
+    )
     assert receipt.written is Written.REFUSED
     assert "ended_at" in receipt.reason
     assert "SECRET" not in receipt.reason
@@ -83,18 +85,20 @@ def test_the_words_of_a_refusal_do_not_show_the_row(worker: Worker) -> None:
 @pytest.mark.parametrize("committed", [True, False], ids=["committed", "not committed"])
 @pytest.mark.parametrize("how", ["one", "three in a row"])
 def test_a_lost_reply_to_commit_does_nothing_twice(
-    worker: Worker, database: Database, committed: bool, how: str
+    worker: Worker, database: Database, *, committed: bool, how: str
 ) -> None:
     """The batch's number tells whether it was committed; every effect is there exactly once."""
     worker.start("a", "b")
     worker.claim()
     with lost_replies(3 if how != "one" else 1, committed=committed):
-        receipts = worker.write_together([
-            Write("a", worker.epoch, entries=(entry("a", 1),)),
-            Write("c", start=new_run("c")),
-            Write("b", inbox=InboxRow("b", "k", "signal", 1)),
-            Write("b", worker.epoch, entries=(entry("b", 1),), change=ended(), mail=1),
-        ])
+        receipts = worker.write_together(
+            [
+                Write("a", worker.epoch, entries=(entry("a", 1),)),
+                Write("c", start=new_run("c")),
+                Write("b", inbox=InboxRow("b", "k", "signal", 1)),
+                Write("b", worker.epoch, entries=(entry("b", 1),), change=ended(), mail=1),
+            ]
+        )
     assert [receipt.written for receipt in receipts] == [Written.DONE] * 4
     assert worker.enter("a", 2) is Written.DONE
     assert [len(database.journal(i)) for i in ("a", "b")] == [2, 1]
@@ -102,7 +106,7 @@ def test_a_lost_reply_to_commit_does_nothing_twice(
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["committed", "not committed"])
-def test_a_lost_reply_to_a_claim_claims_once(worker: Worker, committed: bool) -> None:
+def test_a_lost_reply_to_a_claim_claims_once(worker: Worker, *, committed: bool) -> None:
     worker.start("a", "b")
     with lost_replies(1, committed=committed):
         assert sorted(each.run.id for each in worker.claim()) == ["a", "b"]
@@ -163,13 +167,12 @@ def test_a_row_that_others_hold_is_waited_for_by_nobody_else(postgres_url: str) 
         worker.claim()
         with database.engine.begin() as connection:
             receipts = database.join(
-                connection, [Write("a", inbox=InboxRow("a", "k", "signal", 1)), Write("c", start=new_run("c"))]
+                connection,
+                [Write("a", inbox=InboxRow("a", "k", "signal", 1)), Write("c", start=new_run("c"))],
             )
             assert [receipt.written for receipt in receipts] == [Written.DONE] * 2
-            blocked = asked(
-                lambda done: worker.writer.submit(Write("a", worker.epoch, change=ended(), mail=0), done)
-            )
-            start = asked(lambda done: worker.writer.submit(Write("c", start=new_run("c")), done))
+            blocked = worker.submit(Write("a", worker.epoch, change=ended(), mail=0))
+            start = worker.submit(Write("c", start=new_run("c")))
             for seq in range(1, 4):
                 assert worker.enter("b", seq) is Written.DONE
                 assert worker.put("b", f"k{seq}") is Written.DONE
@@ -181,9 +184,9 @@ def test_a_callers_transaction_takes_its_writes_with_it(worker: Worker, database
     """S23: what joined a transaction is there when that commits, and gone when it doesn't."""
     worker.start("a")
     writes = [Write("b", start=new_run("b")), Write("a", inbox=InboxRow("a", "k", "signal", 1))]
-    with pytest.raises(ZeroDivisionError), database.engine.begin() as connection:
+    with database.engine.connect() as connection:
         database.join(connection, writes)
-        raise ZeroDivisionError
+        connection.rollback()
     assert database.run("b") is None
     with database.engine.begin() as connection:
         assert {receipt.written for receipt in database.join(connection, writes)} == {Written.DONE}
@@ -195,7 +198,7 @@ def test_a_network_that_fails_at_commit_does_nothing_twice(
     postgres_url: str, tmp_path: Path, fate: Fate
 ) -> None:
     """A proxy cuts at one COMMIT of three; a swallowed answer counts as lost once the lease would be."""
-    dice = random.Random(7)
+    dice = random.Random(7)  # noqa: S311 - the same dice each time
     armed = threading.Event()
 
     def each() -> Fate:
@@ -212,14 +215,15 @@ def test_a_network_that_fails_at_commit_does_nothing_twice(
         worker.claim()
         armed.set()
         epoch = worker.epoch
-        for seq in range(1, 3 if fate is Fate.SWALLOWED else 10):
+        last = 2 if fate is Fate.SWALLOWED else 9
+        for seq in range(1, last + 1):
             assert worker.write(Write("a", epoch, entries=(entry("a", seq),))).written is Written.DONE
             assert worker.put("a", f"k{seq}") is Written.DONE
         armed.clear()
-        assert [row.seq for row in direct.journal("a")] == list(range(1, seq + 1))
+        assert [row.seq for row in direct.journal("a")] == list(range(1, last + 1))
         run = direct.run("a")
         assert run is not None
-        assert run.mail == seq
+        assert run.mail == last
 
 
 def test_killed_backends_lose_nothing(postgres_url: str) -> None:
@@ -230,11 +234,7 @@ def test_killed_backends_lose_nothing(postgres_url: str) -> None:
         worker.claim()
         with psycopg.connect(postgres_url, autocommit=True) as killer:
             for seq in range(1, 8):
-                later = asked(
-                    lambda done, seq=seq: worker.writer.submit(
-                        Write("a", worker.epoch, entries=(entry("a", seq),)), done
-                    )
-                )
+                later = worker.submit(Write("a", worker.epoch, entries=(entry("a", seq),)))
                 killer.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE pid <> pg_backend_pid() AND application_name = 'amends'"
@@ -251,7 +251,7 @@ def test_an_end_and_a_cancel_over_two_connections_exclude_each_other(postgres_ur
         worker.claim()
         with database.engine.connect() as cancelling:
             database.join(cancelling, [Write("a", inbox=InboxRow("a", "cancel", "cancel", 1))])
-            end = asked(lambda done: worker.writer.submit(Write("a", worker.epoch, change=ended(), mail=0), done))
+            end = worker.submit(Write("a", worker.epoch, change=ended(), mail=0))
             cancelling.commit()
             assert end().written is Written.BEATEN
         worker.change("b", ended(), mail=0)

@@ -7,7 +7,15 @@ import pytest
 from amends.persistence.database import Database
 from amends.persistence.errors import WorkerNameTaken, WriterClosed
 from amends.persistence.records import InboxRow, RunChange, Status, Write, Written
-from tests.persistence.workers import LEASE_MS, SERVES, Clock, Worker, answer_of, asked, ended, entry, log, new_run
+from tests.persistence.workers import (
+    LEASE_MS,
+    Clock,
+    Worker,
+    ended,
+    entry,
+    log,
+    new_run,
+)
 
 
 def test_a_lost_lease_refuses_the_batch(worker: Worker, database: Database, clock: Clock) -> None:
@@ -19,13 +27,9 @@ def test_a_lost_lease_refuses_the_batch(worker: Worker, database: Database, cloc
     with worker.held_up():
         clock.move(LEASE_MS + 1)
         assert ben.look_after_dead() == 2
-        turn = asked(
-            lambda done: worker.writer.submit(Write("a", epoch, entries=(entry("a", 1),), change=ended()), done)
-        )
-        start = asked(lambda done: worker.writer.submit(Write("c", epoch, start=new_run("c")), done))
-        message = asked(
-            lambda done: worker.writer.submit(Write("a", inbox=InboxRow("a", "k", "late", 1)), done)
-        )
+        turn = worker.submit(Write("a", epoch, entries=(entry("a", 1),), change=ended()))
+        start = worker.submit(Write("c", epoch, start=new_run("c")))
+        message = worker.submit(Write("a", inbox=InboxRow("a", "k", "late", 1)))
     assert turn().written is Written.FENCED
     assert start().written is Written.FENCED
     assert message().written is Written.DONE
@@ -87,7 +91,7 @@ def test_an_idle_worker_renews_its_lease(database_url: str) -> None:
 def test_closing_gives_lease_and_runs_back(worker: Worker, database: Database, clock: Clock) -> None:
     worker.start("a")
     worker.claim()
-    last = asked(lambda done: worker.writer.submit(Write("a", worker.epoch, entries=(entry("a", 1),)), done))
+    last = worker.submit(Write("a", worker.epoch, entries=(entry("a", 1),)))
     assert worker.writer.close()
     assert last().written is Written.DONE
     assert database.workers() == []
@@ -110,7 +114,7 @@ def test_a_dead_worker_is_handed_on_once(worker: Worker, database: Database, clo
         clock.move(LEASE_MS + 1)
         for heir in heirs:
             heir.put("a", heir.name or "")
-        counts = [asked(heir.writer.look_after_dead) for heir in heirs]
+        counts = [heir.ask_for_the_dead() for heir in heirs]
         assert sorted(count() for count in counts) == [0, 3]
         assert [row.id for row in database.workers()] == ["ben", "cat"]
 
@@ -156,7 +160,7 @@ def test_a_writer_without_a_worker_writes_and_claims_nothing(database: Database)
     assert web.put("a", "k") is Written.DONE
     assert database.workers() == []
     with pytest.raises(ValueError, match="claims nothing"):
-        answer_of(lambda done: web.writer.claim(1, SERVES, done))
+        web.claim(1)
 
 
 def test_a_released_run_wakes_others_at_once(worker: Worker, database: Database) -> None:

@@ -16,7 +16,7 @@ from tests.persistence.children import (
     open_and_close,
     start_the_same_runs,
 )
-from tests.persistence.workers import LEASE_MS, Worker, answer_of, entry, log, new_run
+from tests.persistence.workers import LEASE_MS, Worker, entry, log, new_run
 
 
 def test_forty_concurrent_starts_of_one_id_make_one_run(database_url: str) -> None:
@@ -120,7 +120,7 @@ def test_a_process_that_only_waits_is_told_of_ends_elsewhere(database_url: str) 
 def _child_of(ann: Worker, database: Database) -> int:
     """Do in the child what must work, and try what mustn't; return the exit code."""
     try:
-        answer_of(lambda done: ann.writer.submit(Write("b", start=new_run("b")), done))
+        ann.write(Write("b", start=new_run("b")))
     except WriterClosed:
         pass
     else:

@@ -52,7 +52,8 @@ def test_nobody_is_nowhere(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "run_id", ["Größe 日本語 🦊", "a'b\"c;--", "%s :x ?", " ", "", "a\n\t\r", "x" * 1_000, "é", "e\u0301", "{}[]\\"]
+    "run_id",
+    ["Größe 日本語 🦊", "a'b\"c;--", "%s :x ?", " ", "", "a\n\t\r", "x" * 1_000, "é", "e\u0301", "{}[]\\"],
 )
 def test_ids_are_any_text(worker: Worker, database: Database, run_id: str) -> None:
     worker.start(run_id)
@@ -98,7 +99,9 @@ def test_text_that_no_database_stores_is_refused_the_same_everywhere(
 
 def test_payloads_are_any_bytes_of_any_size(worker: Worker, database: Database) -> None:
     data = bytes(range(256)) * 4_096
-    worker.write(Write("a", worker.epoch, start=NewRun("a", "order", "1", data, 1), entries=(entry("a", 1, data),)))
+    worker.write(
+        Write("a", worker.epoch, start=NewRun("a", "order", "1", data, 1), entries=(entry("a", 1, data),))
+    )
     worker.write(Write("a", inbox=InboxRow("a", "k", "signal", 1, payload=data)))
     change = RunChange(Status.OPEN, error=data, due_at=1, release=True)
     worker.write(Write("a", worker.epoch, entries=(entry("a", 2, b""),), change=change))
@@ -186,7 +189,9 @@ def test_database_time_never_goes_back(database_url: str) -> None:
         assert readings == sorted(readings)
         if database.engine.name == "postgresql":
             with database.engine.connect() as connection:
-                server = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp()) * 1000").scalar_one()
+                server = connection.exec_driver_sql(
+                    "SELECT extract(epoch FROM clock_timestamp()) * 1000"
+                ).scalar_one()
             assert abs(float(server) - database.now()) < 1_000
 
 

@@ -22,7 +22,7 @@ def test_revisions_make_what_the_metadata_describes(database_url: str) -> None:
     with log(database_url) as database, database.engine.connect() as connection:
         tables = database._backend.tables  # noqa: SLF001 - what is compared
 
-        def ours(_object: object, name: str | None, kind: str, _reflected: bool, _to: object) -> bool:
+        def ours(_object: object, name: str | None, kind: str, *_rest: object) -> bool:
             return kind != "table" or name != tables.version
 
         def our_schema(name: str | None, kind: str, _parents: object) -> bool:
@@ -104,16 +104,18 @@ def test_a_sleeping_run_takes_less_than_a_kilobyte(database_url: str) -> None:
         for _ in range(2):
             names = [str(uuid4()) for _ in range(count // 2)]
             data = b'{"order": {"id": 17, "lines": [{"sku": "A-1", "count": 2}]}}'
-            worker.write_together([
-                Write(
-                    name,
-                    worker.epoch,
-                    start=new_run(name, at=database.now(), data=data),
-                    entries=(entry(name, 1, data), entry(name, 2, None)),
-                    change=asleep,
-                )
-                for name in names
-            ])
+            worker.write_together(
+                [
+                    Write(
+                        name,
+                        worker.epoch,
+                        start=new_run(name, at=database.now(), data=data),
+                        entries=(entry(name, 1, data), entry(name, 2, None)),
+                        change=asleep,
+                    )
+                    for name in names
+                ]
+            )
         assert (_size(database) - before) / count < 1_024
 
 
@@ -130,8 +132,12 @@ def _size(database: Database) -> int:
 
 def _definitions(connection: Connection, name: str) -> list[str]:
     if connection.dialect.name == "sqlite":
-        rows: Iterable[str] = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").scalars()
-        found = [" ".join(row.split()) for row in rows if f"{name}_" in row and "version" not in row.split("(")[0]]
+        rows: Iterable[str] = connection.exec_driver_sql(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+        ).scalars()
+        found = [
+            " ".join(row.split()) for row in rows if f"{name}_" in row and "version" not in row.split("(")[0]
+        ]
     else:
         rows = connection.execute(text(_SERVER_DEFINITIONS), {"schema": name}).scalars()
         found = [row for row in rows if ".version" not in row and "version_" not in row]
@@ -143,7 +149,8 @@ _SERVER_DEFINITIONS = """
     FROM pg_constraint WHERE connamespace = CAST(CAST(:schema AS text) AS regnamespace)
     UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = CAST(:schema AS text)
     UNION ALL SELECT attrelid::regclass || ' ' || attname || ' ' || format_type(atttypid, atttypmod) || ' '
-        || attnotnull || ' ' || CAST(attidentity AS text) || ' ' || coalesce(attcollation::regcollation::text, '')
+        || attnotnull || ' ' || CAST(attidentity AS text) || ' '
+        || coalesce(attcollation::regcollation::text, '')
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     WHERE relnamespace = CAST(CAST(:schema AS text) AS regnamespace) AND relkind = 'r' AND attnum > 0
 """

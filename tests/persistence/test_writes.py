@@ -16,7 +16,7 @@ from amends.persistence.records import (
     Write,
     Written,
 )
-from tests.persistence.workers import Clock, Worker, answer_of, ended, entry, new_run
+from tests.persistence.workers import Clock, Worker, ended, entry, new_run
 
 
 def test_an_unowned_start_is_ready_for_anybody(worker: Worker, database: Database) -> None:
@@ -94,7 +94,7 @@ def test_entries_are_read_as_they_were_written(worker: Worker, database: Databas
 def test_only_an_owner_writes_a_journal(worker: Worker) -> None:
     """S18: a write to a journal carries a lease."""
     with pytest.raises(ValueError, match="owner"):
-        answer_of(lambda done: worker.writer.submit(Write("a", entries=(entry("a", 1),)), done))
+        worker.write(Write("a", entries=(entry("a", 1),)))
 
 
 def test_a_message_is_put_once(worker: Worker, database: Database) -> None:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TypeVar
 
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
@@ -21,8 +20,6 @@ from amends.persistence.records import (
     Written,
 )
 from amends.persistence.writer import Writer
-
-Answer = TypeVar("Answer")
 
 SERVES = Serves(frozenset({("order", "1")}))
 PATIENCE_S = 60.0
@@ -62,13 +59,19 @@ class Worker:
         return self.writer.epoch
 
     def write(self, write: Write) -> Receipt:
-        return answer_of(lambda done: self.writer.submit(write, done))
+        return self.submit(write)()
+
+    def submit(self, write: Write) -> Callable[[], Receipt]:
+        """Submit now; what is returned waits for the receipt."""
+        receipts: SimpleQueue[Receipt] = SimpleQueue()
+        self.writer.submit(write, receipts.put)
+        return lambda: receipts.get(timeout=PATIENCE_S)
 
     def write_together(self, writes: Sequence[Write]) -> list[Receipt]:
         """Have all writes in one batch: the writer is held up until it has them all."""
         with self.held_up():
-            return_later = [asked(lambda done, write=write: self.writer.submit(write, done)) for write in writes]
-        return [later() for later in return_later]
+            submitted = [self.submit(write) for write in writes]
+        return [receipt() for receipt in submitted]
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
@@ -87,10 +90,20 @@ class Worker:
             go_on.set()
 
     def claim(self, limit: int = 1_000, serves: Serves | None = None) -> list[Loaded]:
-        return answer_of(lambda done: self.writer.claim(limit, serves or self.serves, done))
+        return self.ask_for_claim(limit, serves)()
+
+    def ask_for_claim(self, limit: int, serves: Serves | None = None) -> Callable[[], list[Loaded]]:
+        claims: SimpleQueue[list[Loaded]] = SimpleQueue()
+        self.writer.claim(limit, serves or self.serves, claims.put)
+        return lambda: claims.get(timeout=PATIENCE_S)
 
     def look_after_dead(self) -> int:
-        return answer_of(self.writer.look_after_dead)
+        return self.ask_for_the_dead()()
+
+    def ask_for_the_dead(self) -> Callable[[], int]:
+        counts: SimpleQueue[int] = SimpleQueue()
+        self.writer.look_after_dead(counts.put)
+        return lambda: counts.get(timeout=PATIENCE_S)
 
     def start(self, *ids: str, saga: str = "order", at: int | None = None) -> None:
         """Start runs that nobody owns."""
@@ -110,24 +123,14 @@ class Worker:
         return self.write(Write(run_id, self.epoch, change=change, mail=mail)).written
 
 
-def asked(ask: Callable[[Callable[[Answer], object]], object]) -> Callable[[], Answer]:
-    """Ask now; the function that is returned waits for the answer."""
-    answers: SimpleQueue[Answer] = SimpleQueue()
-    ask(answers.put)
-    return lambda: answers.get(timeout=PATIENCE_S)
-
-
-def answer_of(ask: Callable[[Callable[[Answer], object]], object]) -> Answer:
-    """Ask, and wait for the answer."""
-    return asked(ask)()
-
-
 def new_run(run_id: str, *, saga: str = "order", at: int = 1_000, data: bytes = b"{}") -> NewRun:
     return NewRun(run_id, saga, "1", data, at)
 
 
 def entry(run_id: str, seq: int, payload: bytes | None = b"{}") -> EntryRow:
-    return EntryRow(run_id, seq, "intent", 1_000, ref=seq, attempt=1, name="charge", meta="{}", payload=payload)
+    return EntryRow(
+        run_id, seq, "intent", 1_000, ref=seq, attempt=1, name="charge", meta="{}", payload=payload
+    )
 
 
 def ended(status: Status = Status.COMPLETED, at: int = 2_000) -> RunChange:

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import TEXT
 revision = "0001"
 down_revision = None
 
-_STATUSES = "'open', 'compensating', 'parked', 'completed', 'compensated', 'partially_compensated', 'failed', 'cancelled'"
 _ENDS = "'completed', 'compensated', 'partially_compensated', 'failed', 'cancelled'"
+_STATUSES = f"'open', 'compensating', 'parked', {_ENDS}"
 _CAUSES = "'error', 'cancel', 'deadline', 'operator'"
 _DECISIONS = "'pending', 'approved', 'rejected', 'expired', 'withdrawn'"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -22,6 +23,11 @@ def one_line(error: BaseException) -> str:
     if cause is not None and details is not None:
         return flat(str(error)).replace(flat(str(cause)), details)
     return validation(error) or flat(str(error)) or type(error).__name__
+
+
+def without_password(text: str) -> str:
+    """Leave out the password that a URL in a text gives as a parameter."""
+    return re.sub(r"(password=)[^&\s]*", r"\1***", text)
 
 
 def flat(text: str) -> str:

@@ -10,7 +10,7 @@ from typer import Abort
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from amends.cli.errors import one_line
+from amends.cli.errors import one_line, without_password
 from amends.persistence.errors import AmendsError
 
 
@@ -30,9 +30,9 @@ class Group(TyperGroup):
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run a command and leave the process with its exit code."""
         try:
-            code = super().main(*args, **{**options, "standalone_mode": False})
+            code = super().main(*args, **{**options, "prog_name": "amends", "standalone_mode": False})
         except AmendsError as error:
-            complain(one_line(error))
+            complain(without_password(one_line(error)))
             code = ExitCode.MISTAKE
         except TyperException as error:
             complain(_usage(error))

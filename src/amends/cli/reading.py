@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from amends.cli.errors import CommandError
+from amends.cli.errors import CommandError, without_password
 from amends.persistence.database import Database
 from amends.persistence.records import RunRow, WorkerRow
 from amends.persistence.records import Status as Stored
 from amends.persistence.url import normalised
-from amends.persistence.url import shown as without_password
+from amends.persistence.url import shown as hidden
 
 Served = frozenset[tuple[str, str]]
 """Sagas, by name and version, that live workers serve."""
@@ -54,10 +53,9 @@ def quiet() -> None:
 
 
 def shown(url: str) -> str:
-    """Give a database's URL without its password, wherever it stands."""
-    return re.sub(
-        r"(password=)[^&]*", r"\1***", without_password(normalised(url)).replace("+psycopg", "")
-    ).replace("+pysqlite", "")
+    """Give a database's URL as people write it, without its password."""
+    target = normalised(url)
+    return without_password(hidden(target.set(drivername=target.get_backend_name())))
 
 
 def served_by(workers: Iterable[WorkerRow], now: int) -> Served:

@@ -23,7 +23,7 @@ def worker(
     modules: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODULE[:ATTR]...",
+            metavar="MODULE[:ATTR]",
             help="Modules or .py files whose sagas are served; ATTR: one saga, or a list of them.",
         ),
     ],
