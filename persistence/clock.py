@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+_QUICK_S: Final = 0.25
 
 
 class Clock(Protocol):
@@ -42,8 +44,9 @@ class ServerClock:
         return self._last
 
     def observe(self, server: int, before: float, after: float) -> None:
-        """Measure the distance anew, at the middle of the exchange."""
-        self._distance = server - (before + after) * 500
+        """Measure the distance anew, at the middle of the exchange; a slow one tells too little."""
+        if after - before < _QUICK_S or not self._distance:
+            self._distance = server - (before + after) * 500
 
 
 def _system() -> int:

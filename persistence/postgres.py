@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,13 +23,13 @@ from sqlalchemy import (
     Engine,
     Executable,
     LargeBinary,
-    Select,
     Text,
     bindparam,
     case,
     cast,
     column,
     create_engine,
+    event,
     false,
     func,
     select,
@@ -53,6 +54,7 @@ from amends.persistence.rows import RUN_COLUMNS
 from amends.persistence.tables import Tables, tables_in
 from amends.persistence.url import shown
 
+_log: Final = logging.getLogger("amends.persistence")
 _OLDEST: Final = 130_000
 _READ_ONLY: Final = ("read-only", "25006", "recovery mode", "hot standby")
 _CONNECT: Final = {
@@ -89,8 +91,9 @@ class PostgresBackend:
             isolation_level="READ COMMITTED",
         )
         self.migrations: Engine = self.writes
-        settings = _settings(lease_ms).compile(self.writes, compile_kwargs={"literal_binds": True})
-        self._settings = str(settings).encode()
+        self._settings = _settings(self.writes, lease_ms, for_one_transaction=False)
+        self._pooled = False
+        self._behind_a_pooler(_settings(self.writes, lease_ms, for_one_transaction=True))
         self._insert_runs = _insert_runs(self.tables.runs)
         self._notify = select(
             func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))
@@ -104,8 +107,10 @@ class PostgresBackend:
                     select(
                         cast(func.current_setting("server_version_num"), BigInteger),
                         func.current_setting("server_encoding"),
+                        func.pg_backend_pid(),
                     )
                 ).one()
+                self._pooled = _driver(connection).info.backend_pid != found[2]
                 read_only = self.read_only(connection)
         except DBAPIError as error:
             raise self._opening(error) from error
@@ -165,17 +170,20 @@ class PostgresBackend:
 
     def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
         """Listen, over a connection and in a thread of its own."""
-        return ServerWatch(self.writes, self._channel, sender, on_news, patience_s=self._lease_ms / 1000)
+        patience_s = self._lease_ms / 1000
+        if self._pooled:
+            _log.info("a pooler stands before the server: news of other processes comes by polling alone")
+            return ServerWatch(None, self._channel, sender, on_news, patience_s=patience_s)
+        return ServerWatch(self.writes, self._channel, sender, on_news, patience_s=patience_s)
 
     def watched(self, watch: Watch, connection: Connection) -> None:
         """Bound what a new connection of the writer waits for; the watch has a connection of its own."""
         watch.guard(connection)
-        driver = connection.connection.driver_connection
-        if not isinstance(driver, psycopg.Connection):
-            raise TypeError("the connection's driver isn't psycopg")
-        driver.autocommit = True
-        driver.execute(self._settings)
-        driver.autocommit = False
+        if not self._pooled:
+            driver = _driver(connection)
+            driver.autocommit = True
+            driver.execute(self._settings)
+            driver.autocommit = False
 
     def lock_worker(self, worker: str) -> WorkerLock:  # noqa: ARG002 - the other store needs it
         """Return a sign of life that says nothing: the lease decides."""
@@ -198,6 +206,20 @@ class PostgresBackend:
         for engine in (self.engine, self.writes):
             _inherited.append(engine.pool)
             engine.dispose(close=False)
+
+    def _behind_a_pooler(self, settings: bytes) -> None:
+        """Rely on nothing that outlives a transaction where a pooler may give each another server session."""
+
+        @event.listens_for(self.engine, "connect")
+        @event.listens_for(self.writes, "connect")
+        def _prepare_nothing(connection: object, _record: object) -> None:
+            if self._pooled and isinstance(connection, psycopg.Connection):
+                connection.prepare_threshold = None
+
+        @event.listens_for(self.writes, "begin")
+        def _limit(connection: Connection) -> None:
+            if self._pooled:
+                _driver(connection).execute(settings)
 
     def _opening(self, error: DBAPIError) -> Exception:
         words = words_of(error)
@@ -231,10 +253,7 @@ class _Copy:
         self._types = [_SERVER_TYPES[kind] for kind in column_types(table, columns).values()]
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
-        driver = connection.connection.driver_connection
-        if not isinstance(driver, psycopg.Connection):
-            raise TypeError("the connection's driver isn't psycopg")
-        with driver.cursor() as cursor, cursor.copy(self._statement) as copy:
+        with _driver(connection).cursor() as cursor, cursor.copy(self._statement) as copy:
             copy.set_types(self._types)
             for row in rows:
                 copy.write_row(row)
@@ -251,8 +270,16 @@ class _FromJson:
         connection.execute(self._statement, {"rows": _json_rows(self._columns, rows)})
 
 
-def _settings(lease_ms: int) -> Select[tuple[str, ...]]:
+def _driver(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError("the connection's driver isn't psycopg")
+    return driver
+
+
+def _settings(engine: Engine, lease_ms: int, *, for_one_transaction: bool) -> bytes:
     """Return the statement that makes a session wait less than its lease, and never lose a commit."""
+    local = true() if for_one_transaction else false()
     limits = {
         "lock_timeout": 200,
         "statement_timeout": lease_ms,
@@ -261,8 +288,10 @@ def _settings(lease_ms: int) -> Select[tuple[str, ...]]:
     # A database or role that is set not to wait for the disk would lose what was acknowledged.
     current = func.current_setting("synchronous_commit")
     durable = case((current == "off", "on"), else_=current)
-    chosen = [func.set_config(name, f"{value}ms", false()) for name, value in limits.items()]
-    return select(*chosen, func.set_config("synchronous_commit", durable, false()))
+    chosen = [func.set_config(name, f"{value}ms", local) for name, value in limits.items()]
+    statement = select(*chosen, func.set_config("synchronous_commit", durable, local))
+    compiled = statement.compile(engine, compile_kwargs={"literal_binds": True})
+    return str(compiled).encode()
 
 
 def _insert_runs(runs: Table) -> Executable:

@@ -27,20 +27,28 @@ class ServerWatch:
     """Two daemon threads: one listens on a channel, one looks at the time.
 
     Notifications only make things quicker: who misses some still finds all by asking now and then. After each
-    new connection `on_news` is called once, because something may have been missed.
+    new connection `on_news` is called once, because something may have been missed. Without an `engine`
+    nothing is listened to.
     """
 
     def __init__(
-        self, engine: Engine, channel: str, sender: str, on_news: Callable[[], None], *, patience_s: float
+        self,
+        engine: Engine | None,
+        channel: str,
+        sender: str,
+        on_news: Callable[[], None],
+        *,
+        patience_s: float,
     ) -> None:
         self._watchdog = _Watchdog(patience_s)
-        self._engine = engine
         self._channel = channel
         self._sender = sender
         self._on_news = on_news
         self._closed = threading.Event()
         self._awake, self._wake = socket.socketpair()
-        self._thread = threading.Thread(target=self._work, name="amends listener", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(engine,), name="amends listener", daemon=True
+        )
         self._thread.start()
 
     def poll(self) -> float:
@@ -62,11 +70,11 @@ class ServerWatch:
             self._wake.close()
             self._watchdog.close()
 
-    def _work(self) -> None:
+    def _work(self, engine: Engine | None) -> None:
         delay = _SHORTEST_S
-        while not self._closed.is_set():
+        while engine is not None and not self._closed.is_set():
             try:
-                with self._engine.connect() as connection:
+                with engine.connect() as connection:
                     driver = _driver(connection)
                     self._watchdog.guard(_LISTENER, driver)
                     driver.autocommit = True

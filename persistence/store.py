@@ -74,6 +74,12 @@ class Store:
             self._backend.announce(connection, sender)
         return receipts
 
+    def ask_the_time(self, connection: Connection) -> None:
+        """Look at the server's clock, where there is one."""
+        if self._time is not None:
+            before = time.monotonic()
+            self._clock.observe(connection.execute(self._time).scalar_one(), before, time.monotonic())
+
     def fence(self, connection: Connection, lease: Lease) -> bool:
         """Renew the lease and note the batch's number; False if the lease is lost."""
         before = time.monotonic()
@@ -140,6 +146,7 @@ class Store:
             self._backend.tables.workers,
         )
         server_time = self._backend.server_time()
+        self._time = None if server_time is None else select(server_time)
         self._fence = (
             update(workers)
             .where(workers.c.id == bindparam("worker"), workers.c.epoch == bindparam("old_epoch"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,6 +18,7 @@ from amends.persistence.store import Store
 from amends.persistence.transactor import Refused, Transactor
 
 Result = TypeVar("Result")
+_CLOCK_S: Final = 60.0
 
 
 class Tenure:
@@ -45,6 +46,7 @@ class Tenure:
         self._lease_ms = lease_ms
         self._batch = 0
         self._registered_at = 0
+        self._looked_at_the_clock = time.monotonic()
 
     def enter(self, transactor: Transactor, patience: Patience, serves: Serves) -> None:
         """Register the worker under a new epoch, and tell the others; without a worker only connect."""
@@ -66,6 +68,9 @@ class Tenure:
     def fence(self, connection: Connection) -> Lease | None:
         """Renew the lease in a batch's transaction; None if it is lost, or there is none."""
         if self.worker is None or self.epoch is None:
+            if time.monotonic() - self._looked_at_the_clock > _CLOCK_S:
+                self._store.ask_the_time(connection)
+                self._looked_at_the_clock = time.monotonic()
             return None
         self._batch += 1
         lease = Lease(self.worker, self.epoch, self._batch, self._lease_ms, time.monotonic())

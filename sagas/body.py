@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import sys
 import zlib
 from contextvars import Context
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from typing import Any
 
 from amends.sagas import context
 from amends.sagas.context import CurrentRun
-from amends.sagas.errors import DefinitionError, NotInBody, PayloadTooLarge
+from amends.sagas.errors import DefinitionError, PayloadTooLarge
 from amends.sagas.loop import BodyLoop
 from amends.sagas.outcome import Effect
+from amends.sagas.refusal import refusal
 from amends.sagas.saga import Saga
 from amends.sagas.step import Step
 
@@ -55,7 +55,7 @@ class Body:
         self.replaying = True
         self.issued: list[Command] = []
         self.given_up: list[int] = []
-        self.loop = BodyLoop(refuse=_refusal, max_callbacks=max_callbacks, first=_first_number(run.id))
+        self.loop = BodyLoop(refuse=refusal, max_callbacks=max_callbacks, first=_first_number(run.id))
         self.loop.now_ms = created_at
         self.main: asyncio.Task[Any] | None = None
         self._limit = limit
@@ -204,21 +204,3 @@ def _first_number(run_id: str) -> int:
 
 def _seed(run_id: str, created_at: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{run_id}\0{created_at}".encode(), digest_size=16).digest(), "big")
-
-
-def _refusal(what: str) -> BaseException:
-    frame = sys._getframe(1)  # noqa: SLF001 - to name the line, the frames are walked
-    while frame.f_back is not None and _is_machinery(frame.f_code.co_filename):
-        frame = frame.f_back
-    return NotInBody(
-        f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name}): {what} in a saga's body. "
-        "A body is replayed, so what touches the world belongs in a step: put it in a step"
-    )
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith((_STDLIB, _HERE, "<")) or "site-packages" in filename
-
-
-_STDLIB = asyncio.__file__.rpartition("asyncio")[0]
-_HERE = __file__.rpartition("body.py")[0]

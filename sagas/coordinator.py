@@ -208,7 +208,8 @@ class Coordinator:
         """Ask a run to stop and undo what it has done; see `Run.cancel`."""
         parts = self._open_parts()
         now = parts.database.now()
-        row = InboxRow(run_id, "cancel", Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
+        key = f"cancel:{uuid.uuid4().hex}"
+        row = InboxRow(run_id, key, Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
         receipt = await self._written(parts, Write(run_id, inbox=row, wake_parked=True))
         if receipt.written is Written.UNKNOWN_RUN:
             raise _not_found(run_id)
@@ -298,7 +299,8 @@ class Coordinator:
 
     def _runs_here(self, parts: Parts, saga: Saga[..., Any]) -> bool:
         served = self._plan.sagas is None or saga in self._plan.sagas
-        return parts.worker is not None and served and parts.driver.holding < self._plan.max_running
+        taken = parts.driver.holding + parts.scheduler.claiming
+        return parts.worker is not None and served and taken < self._plan.max_running
 
     async def _compare(self, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
         """Check that the run that has the id is the same one (S17). Raises `StartConflict`."""

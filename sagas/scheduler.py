@@ -31,6 +31,7 @@ class Scheduler:
     """Brings runs to the driver: when they are due, when there is mail, when their worker has died.
 
     Each look at the database runs at most once at a time; asked for meanwhile, it runs once more after.
+    `claiming` is how many places in memory are kept free for what is being claimed.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Scheduler:
         self._alarm = Alarm(self._loop, database.now, self._rung)
         self._next_due: int | None = None
         self._crowded = False
+        self.claiming = 0
         self._claims = Repeating(self._claim)
         self._mail = Repeating(self._read_mail)
         self._awaited = Repeating(self._read_awaited)
@@ -154,7 +156,11 @@ class Scheduler:
             if room <= 0:
                 return
             epoch = self._writer.epoch or 0
-            loaded = await self._answer(functools.partial(self._writer.claim, room, self._serves()))
+            self.claiming = room
+            try:
+                loaded = await self._answer(functools.partial(self._writer.claim, room, self._serves()))
+            finally:
+                self.claiming = 0
             for run in loaded:
                 self._driver.adopt(run, epoch)
             if not loaded:

@@ -45,6 +45,7 @@ class LoopThread:
 
     def stop(self) -> None:
         """End the loop and its thread."""
+        self.call(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

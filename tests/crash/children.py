@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tests.crash.world import ROOT
 
-PATIENCE_S = 100.0
+PATIENCE_S = 110.0
 
 
 @dataclass(slots=True)

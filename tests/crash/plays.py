@@ -17,7 +17,7 @@ from tests.crash.points import KILL, Points
 ENDED = 0
 UNENDED = 3
 PARKED = 4
-RESULT_S = 20.0
+RESULT_S = 40.0
 
 Spec = Mapping[str, Any]
 

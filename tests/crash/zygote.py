@@ -26,7 +26,7 @@ from tests.crash.plays import play
 from tests.crash.scenarios import DEADLY
 
 PR_SET_PDEATHSIG = 1
-LONGEST_S = 60.0
+LONGEST_S = 100.0
 DEATHS = (-signal.SIGKILL, DEADLY)
 
 
