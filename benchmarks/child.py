@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amends.sagas.garbage import collect_less_often
+
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 900.0
 
@@ -53,6 +55,8 @@ def main() -> None:
     module, function, arguments = sys.argv[1:]
     with contextlib.redirect_stdout(sys.stderr):
         stage = getattr(importlib.import_module(module), function)
+        # As `amends worker` does: this process, too, does nothing but drive runs.
+        collect_less_often()
         answer = asyncio.run(stage(*json.loads(arguments)))
     print(json.dumps(answer))
 

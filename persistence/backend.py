@@ -45,6 +45,10 @@ class WorkerLock(Protocol):
 class Watch(Protocol):
     """Notice what others have committed."""
 
+    def use(self, connection: Connection) -> None:
+        """Make use of the writer's connection, whenever that is a new one, and prepare it."""
+        ...
+
     def poll(self) -> float:
         """Look now, if it is time to, and return after how many seconds to look again."""
         ...
@@ -87,11 +91,6 @@ class Backend(Protocol):
         ...
 
     @abstractmethod
-    def read_only(self, connection: Connection) -> bool:
-        """Tell whether nothing can be written over `connection`."""
-        ...
-
-    @abstractmethod
     def server_time(self) -> ColumnElement[int] | None:
         """Return the server's clock in milliseconds, or None where the system's clock is the database's."""
         ...
@@ -124,11 +123,6 @@ class Backend(Protocol):
     @abstractmethod
     def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
         """Call `on_news` after commits of others; `poll` and `guard` are for the writer's thread."""
-        ...
-
-    @abstractmethod
-    def watched(self, watch: Watch, connection: Connection) -> None:
-        """Let `watch` use the writer's connection, whenever that is a new one."""
         ...
 
     @abstractmethod

@@ -91,6 +91,12 @@ class Leases:
             connection.execute(self._unpark, _needed(serves) | {"now": now})
         return Registered(epoch, batch, now)
 
+    def serve(self, connection: Connection, lease: Lease, serves: Serves, now: int) -> None:
+        """Note what a worker serves by now; what was parked for want of a handler of its is due again."""
+        connection.execute(self._reenter, {"worker": lease.worker, "serves": _shown(serves)})
+        if serves.handlers:
+            connection.execute(self._unpark, _needed(serves) | {"now": now})
+
     def claim(
         self, connection: Connection, lease: Lease, serves: Serves, limit: int, now: int
     ) -> list[Loaded]:

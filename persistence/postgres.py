@@ -111,7 +111,7 @@ class PostgresBackend:
                     )
                 ).one()
                 self._pooled = _driver(connection).info.backend_pid != found[2]
-                read_only = self.read_only(connection)
+                read_only = self._is_read_only(connection)
         except DBAPIError as error:
             raise self._opening(error) from error
         if found[0] < _OLDEST:
@@ -136,11 +136,6 @@ class PostgresBackend:
         name = hashlib.blake2b(self._channel.encode(), digest_size=8).digest()
         connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name, signed=True))))
         connection.execute(CreateSchema(self._schema, if_not_exists=True))
-
-    def read_only(self, connection: Connection) -> bool:
-        """Tell whether the server is a standby, or the session may only read."""
-        read_only = func.current_setting("transaction_read_only") == "on"
-        return bool(connection.execute(select(func.pg_is_in_recovery() | read_only)).scalar())
 
     def server_time(self) -> ColumnElement[int] | None:
         """Return the clock of the server: not the transaction's time, which stands still."""
@@ -170,20 +165,16 @@ class PostgresBackend:
 
     def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
         """Listen, over a connection and in a thread of its own."""
-        patience_s = self._lease_ms / 1000
         if self._pooled:
             _log.info("a pooler stands before the server: news of other processes comes by polling alone")
-            return ServerWatch(None, self._channel, sender, on_news, patience_s=patience_s)
-        return ServerWatch(self.writes, self._channel, sender, on_news, patience_s=patience_s)
-
-    def watched(self, watch: Watch, connection: Connection) -> None:
-        """Bound what a new connection of the writer waits for; the watch has a connection of its own."""
-        watch.guard(connection)
-        if not self._pooled:
-            driver = _driver(connection)
-            driver.autocommit = True
-            driver.execute(self._settings)
-            driver.autocommit = False
+        return ServerWatch(
+            None if self._pooled else self.writes,
+            self._channel,
+            sender,
+            on_news,
+            settings=None if self._pooled else self._settings,
+            patience_s=self._lease_ms / 1000,
+        )
 
     def lock_worker(self, worker: str) -> WorkerLock:  # noqa: ARG002 - the other store needs it
         """Return a sign of life that says nothing: the lease decides."""
@@ -220,6 +211,11 @@ class PostgresBackend:
         def _limit(connection: Connection) -> None:
             if self._pooled:
                 _driver(connection).execute(settings)
+
+    def _is_read_only(self, connection: Connection) -> bool:
+        """Tell whether the server is a standby, or the session may only read."""
+        read_only = func.current_setting("transaction_read_only") == "on"
+        return bool(connection.execute(select(func.pg_is_in_recovery() | read_only)).scalar())
 
     def _opening(self, error: DBAPIError) -> Exception:
         words = words_of(error)

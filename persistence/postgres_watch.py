@@ -38,9 +38,11 @@ class ServerWatch:
         sender: str,
         on_news: Callable[[], None],
         *,
+        settings: bytes | None,
         patience_s: float,
     ) -> None:
         self._watchdog = _Watchdog(patience_s)
+        self._settings = settings
         self._channel = channel
         self._sender = sender
         self._on_news = on_news
@@ -54,6 +56,15 @@ class ServerWatch:
     def poll(self) -> float:
         """Return a long time: the thread tells of news by itself."""
         return 60.0
+
+    def use(self, connection: Connection) -> None:
+        """Bound what the writer's connection waits for in the server; news comes over another one."""
+        self.guard(connection)
+        if self._settings is not None:
+            driver = _driver(connection)
+            driver.autocommit = True
+            driver.execute(self._settings)
+            driver.autocommit = False
 
     def guard(self, connection: Connection | None) -> None:
         """Shut the socket of `connection` down if it is still guarded when the patience is over."""

@@ -97,10 +97,6 @@ class SqliteBackend:
     def lock_migration(self, connection: Connection) -> None:
         """Do nothing: a transaction that begins IMMEDIATE is alone."""
 
-    def read_only(self, connection: Connection) -> bool:  # noqa: ARG002 - the other store needs it
-        """Tell whether the file can't be written."""
-        return not os.access(self.path, os.W_OK)
-
     def server_time(self) -> ColumnElement[int] | None:
         """Return None: the system's clock is the database's."""
         return None
@@ -136,12 +132,7 @@ class SqliteBackend:
 
     def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:  # noqa: ARG002 - as above
         """Watch the file's data version."""
-        return FileWatch(on_news)
-
-    def watched(self, watch: Watch, connection: Connection) -> None:
-        """Ask over the writer's own connection: there our own commits don't change the data version."""
-        if isinstance(watch, FileWatch):
-            watch.use(_driver(connection))
+        return FileWatch(on_news, _driver)
 
     def lock_worker(self, worker: str) -> FileLock:
         """Lock the file beside the database that is named after the worker."""

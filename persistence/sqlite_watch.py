@@ -17,19 +17,28 @@ _EAGER_FOR_S: Final = 1.0
 class FileWatch:
     """Ask for `PRAGMA data_version` every 5 ms for a second after foreign news, else every 50 ms."""
 
-    def __init__(self, on_news: Callable[[], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        on_news: Callable[[], None],
+        driver_of: Callable[[Connection], sqlite3.Connection],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._on_news = on_news
+        self._driver_of = driver_of
         self._monotonic = monotonic
         self._driver: sqlite3.Connection | None = None
         self._version = 0
         self._next = 0.0
         self._eager_until = 0.0
 
-    def use(self, driver: sqlite3.Connection) -> None:
-        """Watch over the writer's own connection; a new one may have missed something."""
+    def use(self, connection: Connection) -> None:
+        """Ask over the writer's own connection, where its own commits don't count.
+
+        A new one may have missed something.
+        """
         first = self._driver is None
-        self._driver = driver
-        self._version = _version(driver)
+        self._driver = self._driver_of(connection)
+        self._version = _version(self._driver)
         if not first:
             self._on_news()
 

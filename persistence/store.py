@@ -41,6 +41,7 @@ class Store:
         self._prepare_queries()
         self._prepare_rows()
         self._prepare_changes()
+        self._prepare_messages()
 
     def write(
         self,
@@ -208,6 +209,10 @@ class Store:
                 update(runs).where(runs.c.id == cells["id"], runs.c.lost > _ZERO).values(lost=_ZERO)
             ),
         )
+        self._unstart = backend.many({"id": Text}, lambda cells: delete(runs).where(runs.c.id == cells["id"]))
+
+    def _prepare_messages(self) -> None:
+        backend, runs = self._backend, self._backend.tables.runs
         self._wake = backend.many(
             {"id": Text, "status": Text, "now": BigInteger},
             lambda cells: (
@@ -234,7 +239,6 @@ class Store:
                 )
             ),
         )
-        self._unstart = backend.many({"id": Text}, lambda cells: delete(runs).where(runs.c.id == cells["id"]))
 
 
 _ZERO = literal_column("0", BigInteger)

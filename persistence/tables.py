@@ -30,7 +30,6 @@ from sqlalchemy import (
     literal_column,
     text,
 )
-from sqlalchemy.dialects.postgresql import TEXT
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
@@ -125,7 +124,7 @@ class _Maker:
 
 def _key_type() -> TypeEngine[str]:
     """Compare keys byte by byte: fast, and the index is right after an upgrade of the system's locales."""
-    return Text().with_variant(TEXT(collation="C"), "postgresql")
+    return Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def _key(name: str) -> Column[str]:

@@ -117,7 +117,7 @@ class Transactor:
         if self._connection is None:
             connection = self._backend.writes.connect()
             try:
-                self._backend.watched(self._watch, connection)
+                self._watch.use(connection)
             except BaseException:
                 connection.close()
                 raise

@@ -51,7 +51,7 @@ class JsonType(Generic[T]):
             return self._dump(self._adapter.validate_python(value), warnings=False)
 
     def checked(self, value: object) -> bytes:
-        """Encode a value that will decode again as the type says. Raises `ValueError` (pydantic's) otherwise."""
+        """Encode a value that will decode again as the type says. Raises pydantic's `ValueError` if not."""
         data = self.encode(value)
         self._load(data)
         return data

@@ -63,7 +63,9 @@ def normalised(url: str | URL) -> URL:
 
 def shown(url: str | URL) -> str:
     """Return `url` for a log or a message: without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    parsed = make_url(url)
+    secrets = {name: "***" for name in parsed.query if "password" in name.lower()}
+    return parsed.update_query_dict(secrets).render_as_string(hide_password=True)
 
 
 def _libpq(query: Mapping[str, tuple[str, ...] | str]) -> dict[str, tuple[str, ...] | str]:

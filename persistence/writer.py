@@ -109,7 +109,7 @@ class Writer:
             DatabaseUnavailable: the worker couldn't be registered within half a minute.
         """
         self._thread.start()
-        if not self._ready.wait(_FIRST_TIME_S):
+        if not self._ready.wait(_FIRST_TIME_S) or self._closed:
             self.close(0)
             raise DatabaseUnavailable(
                 "The worker couldn't be registered in the database within 30 s: the log says why."
@@ -127,13 +127,17 @@ class Writer:
     def claim(self, limit: int, serves: Serves, done: Callable[[list[Loaded]], object]) -> None:
         """Claim up to `limit` due runs that can be served, loaded, those due the longest first.
 
-        Of the runs that were lost twice or more (they may kill their worker) at most one is claimed, and none
+        What can be served is noted in the worker's row, for others to see, whenever it has changed. Of the
+        runs that were lost twice or more (they may kill their worker) at most one is claimed, and none
         while the worker holds another.
         """
 
         def run(connection: Connection, lease: Lease) -> Thunk:
-            claimed = self._leases.claim(connection, lease, serves, limit, self._clock.now())
-            return lambda: self._delivery.hand([lambda: done(claimed)])
+            now = self._clock.now()
+            if serves != self._serves:
+                self._leases.serve(connection, lease, serves, now)
+            claimed = self._leases.claim(connection, lease, serves, limit, now)
+            return lambda: self._claimed(serves, lambda: done(claimed))
 
         self._ask(Errand(run))
 
@@ -200,6 +204,7 @@ class Writer:
             raise
         finally:
             self._closed = True
+            self._ready.set()
             self._watch.close()
             self._transactor.close()
             if self._lock is not None:
@@ -228,19 +233,21 @@ class Writer:
         return batch
 
     def _fill(self, batch: Batch, item: Item) -> bool:
+        last = False
         while True:
             if isinstance(item, Submitted):
                 self._add(batch, item)
             elif isinstance(item, Errand):
                 batch.errands.append(item)
             else:
-                return True
-            if batch.is_full():
+                # What another thread was putting into the queue meanwhile stands behind it.
+                last = True
+            if batch.is_full() and not last:
                 return False
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
-                return False
+                return last
 
     def _add(self, batch: Batch, item: Submitted) -> None:
         """Put a write into the batch, encoded; one that can't be is answered at once."""
@@ -316,6 +323,10 @@ class Writer:
             self._errands = errands
             self._tenure.enter(self._transactor, self._patience, self._serves)
             self._delivery.hand([self._on_lost])
+
+    def _claimed(self, serves: Serves, told: Thunk) -> None:
+        self._serves = serves
+        self._delivery.hand([told])
 
     def _bury(self, dead: Sequence[str], told: Thunk) -> None:
         for worker in dead:

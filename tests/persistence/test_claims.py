@@ -82,6 +82,16 @@ def test_a_new_worker_takes_up_what_is_parked_for_its_handlers(worker: Worker, d
     assert claimed == {"a": Status.COMPENSATING, "b": Status.OPEN}
 
 
+def test_what_a_worker_learns_to_serve_is_seen_by_all(worker: Worker, database: Database) -> None:
+    """S21: a handler that is defined later counts from the next claim on."""
+    worker.start("a")
+    worker.claim()
+    worker.change("a", RunChange(Status.PARKED, Cause.ERROR, needs="refund@1", release=True))
+    assert worker.claim() == []
+    assert ids(worker.claim(serves=HANDLES)) == ["a"]
+    assert "refund@1" in database.workers()[0].serves
+
+
 def test_no_run_is_claimed_twice(worker: Worker, database: Database) -> None:
     """Claims of four workers at once are disjoint, and together they are everything."""
     names = [f"run-{n:03}" for n in range(200)]

@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from amends.persistence.sqlite_watch import FileWatch
 from tests.persistence.workers import PATIENCE_S, Worker, ended, log
@@ -57,9 +58,9 @@ def test_a_file_is_watched_more_closely_after_news(tmp_path: Path) -> None:
     told: list[float] = []
     with log(f"sqlite:///{tmp_path / 'a.db'}") as ours, log(f"sqlite:///{tmp_path / 'a.db'}") as theirs:
         web = Worker(theirs, None)
-        watch = FileWatch(lambda: told.append(now), lambda: now)
+        watch = FileWatch(lambda: told.append(now), driver_of, lambda: now)
         with ours.engine.connect() as connection:
-            watch.use(driver_of(connection.connection.driver_connection))
+            watch.use(connection)
             assert watch.poll() == 0.05
             web.start("a")
             now = 0.04
@@ -79,6 +80,7 @@ def quiet(worker: Worker) -> None:
         pass
 
 
-def driver_of(driver: object) -> sqlite3.Connection:
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver

@@ -15,7 +15,9 @@ from tests.sagas.world import World
 
 
 def simulate(
-    node: Node, forward: Sequence[Sequence[str]] = (), backward: Sequence[Sequence[str]] = (),
+    node: Node,
+    forward: Sequence[Sequence[str]] = (),
+    backward: Sequence[Sequence[str]] = (),
     deadline: int | None = None,
 ) -> Simulation:
     """Make a run of a random saga, with a script for each of its calls by number."""
@@ -60,7 +62,9 @@ def _one_way(entries: list[Entry]) -> list[str]:
     switches = [entry.seq for entry in entries if entry.kind is Kind.SWITCH]
     if not switches:
         return []
-    wrong = [e.seq for e in entries if e.kind in (Kind.INTENT, Kind.RETRY, Kind.FIRED) and e.seq > switches[0]]
+    wrong = [
+        e.seq for e in entries if e.kind in (Kind.INTENT, Kind.RETRY, Kind.FIRED) and e.seq > switches[0]
+    ]
     found = [f"forward entries {wrong} after the switch {switches[0]} (S4)"] if wrong else []
     return found + ([f"{len(switches)} switches (S4)"] if len(switches) > 1 else [])
 
@@ -141,7 +145,11 @@ def _parked_names_owed(run: Simulation) -> list[str]:
 def _truthful(run: Simulation) -> list[str]:
     """S13, S3, S24: the status says what the world holds."""
     steps = run.history.steps.values()
-    left = {step.key for step in standing(run.history.steps)} if run.row.status is not Status.COMPLETED else set()
+    left = (
+        {step.key for step in standing(run.history.steps)}
+        if run.row.status is not Status.COMPLETED
+        else set()
+    )
     found = []
     for step in steps:
         found += _truthful_of(run, step, listed=step.key in left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import functools
 from collections.abc import Callable, Coroutine
@@ -51,6 +52,15 @@ async def kinds(run: Run[Any]) -> list[Kind]:
     return [entry.kind for entry in await run.journal()]
 
 
+async def recorded(run: Run[Any], *wanted: Kind) -> Kind:
+    """Wait until an entry of one of these kinds is in a run's journal; give its kind."""
+    while True:
+        found = [kind for kind in await kinds(run) if kind in wanted]
+        if found:
+            return found[0]
+        await asyncio.sleep(0.01)
+
+
 async def failure(run: Run[Any]) -> RunFailed:
     """Give the error with which a run ends."""
     with pytest.raises(RunFailed) as caught:
@@ -67,10 +77,8 @@ async def parked(run: Run[Any]) -> RunParked:
 
 async def ended(run: Run[Any]) -> Status:
     """Wait for a run's end and give its status."""
-    try:
+    with contextlib.suppress(RunFailed):
         await run.result(LONGEST)
-    except RunFailed:
-        pass
     return await run.status()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -194,7 +194,7 @@ class Simulation:
             self.news.append(answer(flight.attempt, "timeout", flight.started, self.now))
         self.strays = [flight for flight in self.strays if flight.until > self.now]
 
-    def _begin(self, news: list[News] | list[InboxRow], *, write: bool = True) -> None:
+    def _begin(self, news: Sequence[News], *, write: bool = True) -> None:
         self.live = LiveRun(self.saga, self.row, self.limits, worker="worker")
         taken: list[News] = [*news]
         self._carry(reload(self.live, self.journal, taken, self.now), taken, write=write)
@@ -228,9 +228,9 @@ class Simulation:
         if self.live is not None:
             self.live.close()
         unread = [row for row in self.inbox if row.number not in self.taken]
-        outcomes = [item for item in (*news, *self.news) if isinstance(item, Attempted)]
+        known: list[News] = [item for item in (*news, *self.news) if isinstance(item, Attempted)]
         self.news = []
-        self._begin([*outcomes, *unread])
+        self._begin([*known, *unread])
 
     def _apply(self, turn: Turn) -> None:
         """Write a turn, whole."""
@@ -260,10 +260,15 @@ class Simulation:
         if step is None:
             self.wrongs.append(f"step {attempt.ref} starts before its intent is written (S1)")
         elif attempt.undoing:
-            recorded = step.undo_attempt == attempt.attempt and step.undoing in (Undoing.RUNNING, Undoing.WAITING)
+            recorded = step.undo_attempt == attempt.attempt and step.undoing in (
+                Undoing.RUNNING,
+                Undoing.WAITING,
+            )
             if not recorded:
                 self.wrongs.append(f"attempt {attempt.attempt} of undoing {attempt.ref} isn't on record (S9)")
-            if any(f.attempt.ref == attempt.ref and not f.attempt.undoing for f in (*self.flying, *self.strays)):
+            if any(
+                f.attempt.ref == attempt.ref and not f.attempt.undoing for f in (*self.flying, *self.strays)
+            ):
                 self.wrongs.append(f"{attempt.ref} is undone while it may still land (S6)")
         elif step.attempt != attempt.attempt or step.phase not in (Phase.RUNNING, Phase.WAITING):
             self.wrongs.append(f"attempt {attempt.attempt} of {attempt.ref} isn't on record (S1)")
@@ -294,73 +299,3 @@ def fold(entries: list[Entry]) -> History:
     for entry in entries:
         history.apply(entry)
     return history
-
-
-def play(simulation: Simulation, choices: list[int] | tuple[int, ...] = (), most: int = 3_000) -> Simulation:
-    """Play a run to its end: each number chooses what happens next, then everything goes well."""
-    if not simulation.rows and simulation.live is None:
-        simulation.claim()
-    left = list(reversed(choices))
-    for _ in range(most):
-        if (simulation.ended or simulation.row.status is Status.PARKED) and not simulation.strays:
-            break
-        choice = left.pop() if left else 0
-        simulation.ticks += 1
-        if not _happen(simulation, choice) and not left:
-            break
-    if simulation.live is not None:
-        simulation.live.close()
-    return simulation
-
-
-def _happen(simulation: Simulation, choice: int) -> bool:
-    """Let one thing happen. 0 is progress; the others are mishaps, and other orders of things."""
-    kind, which = choice % 16, choice // 16
-    if kind == 1 and simulation.flying:
-        simulation.land(which % len(simulation.flying))
-    elif kind == 2:
-        simulation.kill()
-    elif kind == 3:
-        simulation.kill(frozen=True)
-    elif kind == 4:
-        simulation.cut()
-    elif kind == 5 and simulation.strays:
-        simulation.land_stray(which % len(simulation.strays))
-    elif kind == 6 and simulation.live is not None:
-        simulation.turn(write=False)
-    elif kind == 7 and simulation.due:
-        simulation.claim(write=False)
-    elif kind == 8 and which % 2 == 0:
-        simulation.cancel()
-    elif kind == 9:
-        return simulation.advance() or bool(simulation.news)
-    elif kind == 10 and simulation.news:
-        simulation.turn(most=1)
-    elif kind == 12 and simulation.news:
-        simulation.turn()
-    elif kind == 13 and simulation.live is not None:
-        simulation.flush()
-    elif kind == 11 and simulation.flying:
-        simulation.land(which % len(simulation.flying))
-        simulation.kill(frozen=bool(which % 2))
-    else:
-        return _progress(simulation, which)
-    return True
-
-
-def _progress(simulation: Simulation, which: int) -> bool:
-    if simulation.live is not None:
-        simulation.read_mail()
-    if simulation.live is not None and (simulation.news or _is_due(simulation)):
-        simulation.turn()
-    elif simulation.due:
-        simulation.claim()
-    elif simulation.flying:
-        simulation.land(which % len(simulation.flying))
-    else:
-        return simulation.advance()
-    return True
-
-
-def _is_due(simulation: Simulation) -> bool:
-    return simulation.wake_at is not None and simulation.wake_at <= simulation.now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -151,7 +152,7 @@ async def in_finally() -> Any:
 
 @saga(name="bodies.generator")
 async def generators() -> Any:
-    async def numbers() -> Any:
+    async def numbers() -> AsyncIterator[int]:
         for number in range(3):
             yield await echo(number)
 
@@ -232,7 +233,7 @@ async def test_an_endless_loop_parks_and_the_others_go_on(sqlite_url: str) -> No
 
     @saga
     async def endless() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - on purpose
             await asyncio.sleep(0)
 
     async with Coordinator(sqlite_url) as coordinator:

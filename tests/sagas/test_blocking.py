@@ -65,7 +65,7 @@ def test_errors_reach_the_script_as_they_are(sqlite_url: str) -> None:
             coordinator.run(body, "x")  # type: ignore[arg-type]  # on purpose
         with pytest.raises(RunNotFound):
             coordinator.get("nobody")
-    with pytest.raises(CoordinatorClosed, match="with Coordinator.sync"):
+    with pytest.raises(CoordinatorClosed, match=r"with Coordinator\.sync"):
         coordinator.run(body, 1)
 
 
@@ -117,6 +117,6 @@ def test_a_sync_coordinator_leaves_no_thread_behind(sqlite_url: str) -> None:
 def test_a_database_that_can_not_be_opened_is_an_error_of_the_with_statement() -> None:
     """The same errors as `async with`, and no thread is left behind."""
     before = threading.active_count()
-    with pytest.raises(Exception, match="amends|mysql|database"), Coordinator.sync("mysql://nowhere/x"):
+    with pytest.raises(Exception, match=r"amends|mysql|database"), Coordinator.sync("mysql://nowhere/x"):
         pass
     assert threading.active_count() == before

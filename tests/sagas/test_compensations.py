@@ -10,7 +10,7 @@ import pytest
 from amends.sagas import Coordinator, DefinitionError, Run, Status, Step, Undo, saga, step
 from amends.sagas.journal import Kind
 from amends.sagas.registry import HANDLERS
-from tests.sagas.running import AT_ONCE, ONCE, ended, failure, kinds, on_a_loop, parked
+from tests.sagas.running import AT_ONCE, ONCE, ended, failure, on_a_loop, parked, recorded
 
 
 def reserve_step(done: list[str], name: str = "compensations.reserve", **options: Any) -> Step[[str], str]:
@@ -31,7 +31,9 @@ def reserve_step(done: list[str], name: str = "compensations.reserve", **options
 
 
 @on_a_loop
-async def test_effects_are_undone_in_reverse_and_branches_before_what_precedes_them(database_url: str) -> None:
+async def test_effects_are_undone_in_reverse_and_branches_before_what_precedes_them(
+    database_url: str,
+) -> None:
     """S7: what began after an outcome was delivered is settled before that effect is undone."""
     done: list[str] = []
     reserve = reserve_step(done)
@@ -76,7 +78,9 @@ async def test_a_compensation_that_fails_for_good_parks_and_says_what_is_owed(da
 
 
 @on_a_loop
-async def test_a_compensation_that_fails_beside_a_going_body_parks_the_run_at_its_end(sqlite_url: str) -> None:
+async def test_a_compensation_that_fails_beside_a_going_body_parks_the_run_at_its_end(
+    sqlite_url: str,
+) -> None:
     """S12, S27: the body gets on with what it can, and the run doesn't pretend to be complete."""
     done: list[str] = []
     reserve = reserve_step(done)
@@ -89,7 +93,7 @@ async def test_a_compensation_that_fails_beside_a_going_body_parks_the_run_at_it
     @saga
     async def body() -> str:
         tasks = [asyncio.create_task(reserve("stuck")), asyncio.create_task(reserve("b"))]
-        finished, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         await slow()
@@ -97,9 +101,7 @@ async def test_a_compensation_that_fails_beside_a_going_body_parks_the_run_at_it
 
     async with Coordinator(sqlite_url) as coordinator:
         run = await coordinator.start(body)
-        while Kind.UNDO_FAILED not in await kinds(run) and Kind.UNDONE not in await kinds(run):
-            await asyncio.sleep(0.01)
-        stuck = Kind.UNDO_FAILED in await kinds(run)
+        stuck = await recorded(run, Kind.UNDO_FAILED, Kind.UNDONE) is Kind.UNDO_FAILED
         assert await run.status() is Status.RUNNING
         hold.set()
         if stuck:
@@ -135,8 +137,7 @@ async def test_an_abandoned_step_is_undone_before_the_run_completes(database_url
 
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(body)
-        while Kind.ABANDONED not in await kinds(run):
-            await asyncio.sleep(0.01)
+        await recorded(run, Kind.ABANDONED)
         assert await run.status() is Status.RUNNING
         hold.set()
         assert await run.result(30) == "fast"
@@ -173,7 +174,9 @@ async def test_what_was_undone_beside_the_body_is_not_undone_again(sqlite_url: s
 
 
 @on_a_loop
-async def test_a_compensation_missing_everywhere_parks_the_run_until_somebody_has_it(database_url: str) -> None:
+async def test_a_compensation_missing_everywhere_parks_the_run_until_somebody_has_it(
+    database_url: str,
+) -> None:
     """S21: never skipped; a worker that has it takes the run up again by itself."""
     done: list[str] = []
     reserve = reserve_step(done, "compensations.gone")
@@ -219,8 +222,7 @@ async def test_a_run_keeps_the_version_of_the_compensation_that_it_recorded(sqli
 
     async with Coordinator(sqlite_url) as coordinator:
         old = await coordinator.start(body)
-        while "a" not in done:
-            await asyncio.sleep(0.01)
+        await recorded(old, Kind.LANDED)
 
         @reserve.compensation(name="compensations.versioned.undo", version="2")
         async def release_anew(undo: Undo[str], what: str) -> None:
@@ -233,7 +235,7 @@ async def test_a_run_keeps_the_version_of_the_compensation_that_it_recorded(sqli
     assert done == ["a", "-a", "a", "-a anew"]
 
 
-WRONG = [lambda: None, lambda undo: None, lambda undo, a, b, c: None]
+WRONG = [lambda: None, lambda _: None, lambda _, __, ___, ____: None]
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=["none", "too few", "too many"])
@@ -243,7 +245,7 @@ def test_a_compensation_with_other_parameters_is_refused(wrong: Any) -> None:
     @step(name="compensations.two")
     async def two(a: int, b: int) -> None: ...
 
-    with pytest.raises(DefinitionError, match="takes .* parameters"):
+    with pytest.raises(DefinitionError, match=r"takes .* parameters"):
         two.compensation(wrong)
 
 

@@ -22,7 +22,9 @@ from tests.sagas.running import AT_ONCE, ONCE, Clock, failure, on_a_loop, result
 
 
 @on_a_loop
-async def test_the_key_is_stable_over_attempts_and_another_one_for_the_compensation(database_url: str) -> None:
+async def test_the_key_is_stable_over_attempts_and_another_one_for_the_compensation(
+    database_url: str,
+) -> None:
     """S9, section 2: one key an occurrence; `Undo` tells both."""
     seen: list[tuple[str, CurrentStep]] = []
     undone: list[Undo[int]] = []

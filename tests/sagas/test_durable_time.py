@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 from typing import Any
@@ -138,7 +139,7 @@ async def test_a_run_sleeps_until_a_moment(sqlite_url: str) -> None:
 def test_a_naive_moment_is_refused() -> None:
     """Faults: aware and naive datetimes: whose noon is it?"""
     with pytest.raises(ValueError, match="aware"):
-        sleep_until(dt.datetime(2024, 1, 1, 12))  # noqa: DTZ001 - naive on purpose
+        asyncio.run(sleep_until(dt.datetime(2024, 1, 1, 12)))  # noqa: DTZ001 - naive on purpose
 
 
 @on_a_loop

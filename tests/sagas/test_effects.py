@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from amends.sagas import (
     Coordinator,
     DefinitionError,
@@ -105,7 +103,9 @@ async def test_an_end_says_what_became_of_the_effects(database_url: str) -> None
 
             run = await coordinator.start(body, words)
             assert await ended(run) is status, name
-            assert [standing.step for standing in await run.left_standing()] == [f"effects.{word}" for word in left]
+            assert [standing.step for standing in await run.left_standing()] == [
+                f"effects.{word}" for word in left
+            ]
             undone = [done for done in shop.done if done.startswith("release")]
             assert undone == ["release reserve"] * words.count("reserve"), name
 
@@ -258,29 +258,6 @@ async def test_a_step_that_is_lost_is_compensated_when_so_declared(sqlite_url: s
         run = await coordinator.start(body)
         assert await run.result(30) == "went on"
     assert done == ["pay", "refund unknown None failed", "told"]
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [({"effect": "pure"}, "effect"), ({"on_unknown": "panic"}, "panic"), ({"effect": "READ"}, "effect")],
-)
-def test_an_unknown_option_is_refused_at_decoration(options: dict[str, Any], word: str) -> None:
-    """House style 5: an option's value that means nothing is an error that lists what there is."""
-    with pytest.raises(DefinitionError, match=word):
-        step(**options)
-
-
-def test_what_has_no_way_back_takes_no_compensation() -> None:
-    """S15: reads, plain and irreversible steps are what they say."""
-    for effect in ("read", "plain", "irreversible"):
-
-        @step(name=f"effects.no_way_back.{effect}", effect=effect)
-        async def one_way() -> None: ...
-
-        with pytest.raises(DefinitionError, match="takes no compensation"):
-
-            @one_way.compensation
-            async def back(undo: Undo[None]) -> None: ...
 
 
 @on_a_loop

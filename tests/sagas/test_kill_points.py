@@ -7,13 +7,21 @@ import itertools
 import pytest
 
 from amends.persistence.records import Status
+from tests.sagas.playing import (
+    BEFORE_FIRST_WRITE,
+    BEFORE_WRITE,
+    CANCEL,
+    FREEZE,
+    KILL,
+    LANDED_UNTOLD,
+    SHUT,
+    STRAY_LANDS,
+    play,
+)
 from tests.sagas.programs import Node
 from tests.sagas.rules import check_end, complaints, shown, simulate
-from tests.sagas.simulated import play
 
-KILL, FREEZE, SHUT, BEFORE_WRITE, BEFORE_FIRST_WRITE, LANDED_UNTOLD = 2, 3, 4, 6, 7, 11
 MISHAPS = [KILL, FREEZE, SHUT, BEFORE_WRITE, BEFORE_FIRST_WRITE, LANDED_UNTOLD, LANDED_UNTOLD + 16]
-CANCEL, STRAY_LANDS = 8, 5
 
 
 def step(number: int, kind: str = "once") -> Node:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from amends.persistence.records import Status
 from amends.sagas.journal import Entry, Kind
+from tests.sagas.playing import play
 from tests.sagas.programs import Node
 from tests.sagas.rules import check_end, simulate
-from tests.sagas.simulated import Simulation, play
+from tests.sagas.simulated import Simulation
 from tests.sagas.world import answer
 
 ONE: Node = {"kind": "sequence", "parts": [{"kind": "once", "n": 1}]}
@@ -57,7 +58,7 @@ def test_a_late_outcome_does_not_park_a_run_whose_next_attempt_is_under_way() ->
     assert [flight.attempt.attempt for flight in run.flying] == [2]
     run.report(answer(first.attempt, "ok", first.started, run.now))
     run.turn()
-    assert run.row.status is Status.OPEN
+    assert run.live is not None
     play(run)
     check_end(run)
     assert run.row.status is Status.COMPLETED
@@ -105,7 +106,10 @@ def test_a_late_outcome_that_confirms_what_was_feared_changes_nothing() -> None:
     play(run)
     check_end(run)
     assert run.row.status is Status.COMPENSATED
-    assert [entry.kind for entry in run.journal if entry.kind in (Kind.LATE, Kind.UNDO)] == [Kind.LATE, Kind.UNDO]
+    assert [entry.kind for entry in run.journal if entry.kind in (Kind.LATE, Kind.UNDO)] == [
+        Kind.LATE,
+        Kind.UNDO,
+    ]
 
 
 def test_a_plain_effect_that_lands_after_the_end_is_listed() -> None:
@@ -116,7 +120,14 @@ def test_a_plain_effect_that_lands_after_the_end_is_listed() -> None:
     first_end = len(run.rows)
     step = run.history.steps[1]
     run.row = replace(run.row, status=Status.COMPENSATING, ended_at=None, due_at=run.now)
-    meta = {"ref": 1, "attempt": 1, "undoing": False, "outcome": "landed", "started": run.now, "ended": run.now}
+    meta = {
+        "ref": 1,
+        "attempt": 1,
+        "undoing": False,
+        "outcome": "landed",
+        "started": run.now,
+        "ended": run.now,
+    }
     run.tell(Kind.LATE, "late:1:1:do:other", meta, b"1")
     play(run)
     assert run.row.status is Status.FAILED
@@ -136,5 +147,3 @@ def test_an_attempt_that_is_not_on_record_is_ignored() -> None:
     play(run)
     check_end(run)
     assert run.row.status is Status.COMPLETED
-
-

@@ -85,7 +85,9 @@ async def test_runs_are_listed_newest_first_and_in_pages(database_url: str) -> N
             pages.append([info.id for info in page])
             after = page[-1].id
         assert [len(page) for page in pages] == [3, 3, 3, 1]
-        assert [name for page in pages for name in page] == [f"run-{number}" for number in reversed(range(10))]
+        assert [name for page in pages for name in page] == [
+            f"run-{number}" for number in reversed(range(10))
+        ]
 
 
 @on_a_loop
@@ -96,7 +98,9 @@ async def test_a_page_of_a_derived_status_is_full(sqlite_url: str) -> None:
             await coordinator.start(one, "waits" if number % 2 else "completes", id=f"run-{number}")
         await coordinator.run_until_idle()
         assert [info.id for info in await coordinator.list(status="waiting", limit=2)] == ["run-5", "run-3"]
-        assert [info.id for info in await coordinator.list(status="waiting", limit=2, after="run-3")] == ["run-1"]
+        assert [info.id for info in await coordinator.list(status="waiting", limit=2, after="run-3")] == [
+            "run-1"
+        ]
 
 
 @on_a_loop
@@ -127,7 +131,12 @@ async def test_a_listed_run_says_what_it_is(sqlite_url: str) -> None:
         await coordinator.cancel("a")
         assert await ended(await coordinator.get("a")) is Status.CANCELLED
         (info,) = await coordinator.list()
-        assert (info.status, info.cause, info.ended_at, info.due_at) == (Status.CANCELLED, "cancel", begun, None)
+        assert (info.status, info.cause, info.ended_at, info.due_at) == (
+            Status.CANCELLED,
+            "cancel",
+            begun,
+            None,
+        )
 
 
 @on_a_loop

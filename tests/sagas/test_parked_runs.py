@@ -12,13 +12,13 @@ from amends.persistence.records import Status
 from amends.sagas import Saga, saga
 from amends.sagas.journal import Kind
 from amends.sagas.run import Limits
+from tests.sagas.playing import FREEZE, KILL, play
 from tests.sagas.programs import Node, once, plain, program, thrice
 from tests.sagas.programs import run as interpret
 from tests.sagas.rules import check_end, complaints, simulate
-from tests.sagas.simulated import Simulation, play
+from tests.sagas.simulated import Simulation
 
 TWO: Node = {"kind": "sequence", "parts": [{"kind": "once", "n": 1}, {"kind": "once", "n": 2}]}
-KILL, FREEZE = 2, 3
 
 
 @saga(name="program", version="other")
@@ -64,7 +64,7 @@ def test_a_parked_run_goes_on_under_the_code_that_it_was_made_with() -> None:
     run.turn()
     run.kill()
     play(under(run, other_program))
-    assert run.row.status is Status.PARKED
+    assert reason(run)
     run.row = dataclasses.replace(run.row, status=Status.OPEN, due_at=run.now)
     play(under(run, program))
     check_end(run)
@@ -72,7 +72,9 @@ def test_a_parked_run_goes_on_under_the_code_that_it_was_made_with() -> None:
 
 
 @pytest.mark.parametrize("lost", [KILL, FREEZE])
-def test_what_was_under_way_when_a_worker_died_is_undone_although_the_run_was_parked_meanwhile(lost: int) -> None:
+def test_what_was_under_way_when_a_worker_died_is_undone_although_the_run_was_parked_meanwhile(
+    lost: int,
+) -> None:
     """S2, S3: non-determinism found on recovery must not make an attempt in flight forgotten."""
     run = simulate(TWO)
     run.claim()
@@ -81,7 +83,7 @@ def test_what_was_under_way_when_a_worker_died_is_undone_although_the_run_was_pa
     run.world.land(run.flying[0].attempt)
     run.kill(frozen=lost == FREEZE)
     play(under(run, other_program))
-    assert run.row.status is Status.PARKED
+    assert reason(run)
     run.cancel()
     play(run)
     check_end(run)
@@ -112,7 +114,7 @@ def test_a_parked_run_whose_attempts_had_all_ended_owes_nothing_more_after_a_can
     run.turn()
     run.cut()
     play(under(run, other_program), [])
-    assert run.row.status is Status.PARKED
+    assert reason(run)
     run.cancel()
     play(run)
     check_end(run)
@@ -181,7 +183,7 @@ def leaves_a_task_that_waits_for_nothing() -> Saga[..., Any]:
 def spins() -> Saga[..., Any]:
     @saga(name="program", version="spins")
     async def spinning(node: Node) -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - on purpose
             await asyncio.sleep(0)
 
     return spinning
@@ -190,7 +192,7 @@ def spins() -> Saga[..., Any]:
 def spins_on_timers() -> Saga[..., Any]:
     @saga(name="program", version="ticks")
     async def ticking(node: Node) -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - on purpose
             await asyncio.sleep(1e-9)
 
     return ticking
@@ -214,11 +216,15 @@ def test_a_body_that_can_never_go_on_parks(make: Any, told: str) -> None:
 
 def test_a_result_that_no_longer_fits_the_code_parks_the_run() -> None:
     """S26: a record that can't be decoded is kept, and harms its run only."""
-    run = simulate({"kind": "sequence", "parts": [{"kind": "once", "n": 1}, {"kind": "sleep", "seconds": 50}]})
+    run = simulate(
+        {"kind": "sequence", "parts": [{"kind": "once", "n": 1}, {"kind": "sleep", "seconds": 50}]}
+    )
     run.claim()
     run.land(0)
     run.turn()
-    damaged = [dataclasses.replace(row, payload=b'"no number"') if row.kind == "landed" else row for row in run.rows]
+    damaged = [
+        dataclasses.replace(row, payload=b'"no number"') if row.kind == "landed" else row for row in run.rows
+    ]
     run.rows[:] = damaged
     play(run)
     assert "validation error" in reason(run)

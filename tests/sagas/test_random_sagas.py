@@ -15,16 +15,19 @@ from amends.sagas.journal import Entry, Kind
 from amends.sagas.news import Turn
 from amends.sagas.reloading import reload
 from amends.sagas.run import LiveRun
+from tests.sagas.playing import play
 from tests.sagas.programs import COMPENSATABLE, calls, program, programs
 from tests.sagas.rules import check_end, shown, simulate
-from tests.sagas.simulated import LIMITS, Simulation, play
+from tests.sagas.simulated import LIMITS, Simulation
 
 FORWARD = ["ok", "ok", "error", "unknown", "not_landed", "fatal", "bad_result"]
 BACKWARD = ["ok", "ok", "error", "unknown"]
 scripts = st.lists(st.lists(st.sampled_from(FORWARD), max_size=3), max_size=9)
 undo_scripts = st.lists(st.lists(st.sampled_from(BACKWARD), max_size=3), max_size=9)
 choices = st.lists(st.integers(0, 255), max_size=60)
-orders = st.lists(st.integers(0, 255).map(lambda which: (which // 16) * 16 + (0, 1, 9, 10)[which % 4]), max_size=60)
+orders = st.lists(
+    st.integers(0, 255).map(lambda which: (which // 16) * 16 + (0, 1, 9, 10)[which % 4]), max_size=60
+)
 deadlines = st.none() | st.none() | st.sampled_from([1, 2_500, 30_000])
 
 QUICK = settings(
@@ -40,7 +43,9 @@ def observe(run: Simulation) -> None:
     event(run.row.status.value)
 
 
-def kills(node: dict[str, Any], forward: Any, backward: Any, deadline: int | None, mishaps: list[int]) -> None:
+def kills(
+    node: dict[str, Any], forward: Any, backward: Any, deadline: int | None, mishaps: list[int]
+) -> None:
     run = play(simulate(node, forward, backward, deadline), mishaps)
     observe(run)
     check_end(run)

@@ -10,7 +10,7 @@ import pytest
 
 from amends.sagas import Coordinator, Retry, Status, StepTimeout, Undo, saga, step
 from amends.sagas.journal import Kind
-from tests.sagas.running import AT_ONCE, ONCE, ended, failure, kinds, on_a_loop, parked, result_of
+from tests.sagas.running import AT_ONCE, ONCE, ended, failure, kinds, on_a_loop, parked, recorded, result_of
 
 SOON = dt.timedelta(seconds=0.05)
 
@@ -161,11 +161,9 @@ async def test_a_thread_that_lands_after_it_was_undone_parks_the_run(sqlite_url:
 
     async with Coordinator(sqlite_url) as coordinator:
         run = await coordinator.start(body)
-        while Kind.UNDONE not in await kinds(run):
-            await asyncio.sleep(0.02)
+        await recorded(run, Kind.UNDONE)
         free.set()
-        while Kind.LATE not in await kinds(run):
-            await asyncio.sleep(0.02)
+        await recorded(run, Kind.LATE)
         hold.set()
         assert "landed after it had been undone" in str(await parked(run))
 

@@ -96,7 +96,9 @@ def answer(attempt: Attempt, word: str, started: int, ended: int) -> Attempted:
         error = StepTimeout("took too long")
     elif word in ("error", "unknown", "bad_result"):
         error = ValueError(word)
-    result = attempt.arguments if outcome is Outcome.LANDED and error is None and not attempt.undoing else None
+    result = (
+        attempt.arguments if outcome is Outcome.LANDED and error is None and not attempt.undoing else None
+    )
     if result is not None:
         result = json.dumps(json.loads(result)["n"]).encode()
     return Attempted(

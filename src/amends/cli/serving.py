@@ -21,6 +21,7 @@ from amends.cli.modules import AnySaga
 from amends.cli.output import write
 from amends.cli.reading import shown
 from amends.sagas.coordinator import Coordinator
+from amends.sagas.garbage import collect_less_often
 
 LEFTOVERS = 3.0
 """Seconds that threads of the application get to end once everything is drained."""
@@ -99,6 +100,7 @@ def serve(serving: Serving) -> None:
     logs.set_up(serving.log_level)
     stop = Stop(serving.grace)
     with stop.listening():
+        collect_less_often()
         asyncio.run(_serve(serving, stop))
 
 
