@@ -74,6 +74,8 @@ class Backend(Protocol):
     """For the one connection of a writer."""
     migrations: Engine
     """For upgrades: they wait for one another as long as it takes."""
+    engines: tuple[Engine, ...]
+    """All of them that have a pool of their own."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -98,6 +100,11 @@ class Backend(Protocol):
     @abstractmethod
     def listed(self, name: str, columns: ColumnTypes) -> FromClause:
         """Return rows that are given as the parameter `name`, as made by `listing`."""
+        ...
+
+    @abstractmethod
+    def among(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+        """Say that `column` is one of the ids given as the parameter `name`, so that its index is used."""
         ...
 
     @abstractmethod
@@ -140,16 +147,6 @@ class Backend(Protocol):
         """Remove what a dead worker left beside the database."""
         ...
 
-    @abstractmethod
-    def close(self) -> None:
-        """Close all connections."""
-        ...
-
-    @abstractmethod
-    def forget(self) -> None:
-        """Let go of all connections in a forked child, without touching what the parent uses."""
-        ...
-
 
 def column_types(table: Table, names: Iterable[str]) -> ColumnTypes:
     """Return the types of some columns of `table`, each as one of the four kinds."""
@@ -161,6 +158,11 @@ def _kind(kind: TypeEngine[Any]) -> type[Text | BigInteger | LargeBinary | Boole
         if isinstance(kind, known):
             return known
     return Text
+
+
+def id_listing(ids: Iterable[str]) -> str:
+    """Return the parameter for `Backend.among`."""
+    return listing(("id",), ((one,) for one in ids))
 
 
 def listing(names: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

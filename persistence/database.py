@@ -9,6 +9,7 @@ from dataclasses import replace
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.pool import Pool
 
 from amends.persistence import migrate as migrating
 from amends.persistence.backend import Backend
@@ -90,7 +91,7 @@ class Database:
                 migrating.check(backend)
             return cls(backend, _clock(backend, clock), codec or PlainCodec(), lease_ms)
         except BaseException:
-            backend.close()
+            _dispose(backend)
             raise
 
     @property
@@ -188,16 +189,26 @@ class Database:
         """Close the writers that are still open, then all connections."""
         for writer in list(self._writers):
             writer.close()
-        self._backend.close()
+        _dispose(self._backend)
         _open.discard(self)
 
     def _forget(self) -> None:
-        for writer in list(self._writers):
+        """Leave the parent's connections unused for ever: closing one would end the parent's session."""
+        writers = list(self._writers)
+        for writer in writers:
             writer.forget()
-        self._backend.forget()
+        for engine in self._backend.engines:
+            _inherited.append((engine.pool, writers))
+            engine.dispose(close=False)
 
 
 _open: WeakSet[Database] = WeakSet()
+_inherited: list[tuple[Pool, list[Writer]]] = []
+
+
+def _dispose(backend: Backend) -> None:
+    for engine in backend.engines:
+        engine.dispose()
 
 
 def _forget_all() -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    literal_column,
     null,
     or_,
     select,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from amends.persistence.backend import Backend, listing
+from amends.persistence.backend import Backend, id_listing, listing
 from amends.persistence.lease import Lease
 from amends.persistence.loading import Loading
 from amends.persistence.process import this_process
@@ -120,9 +121,7 @@ class Leases:
             return [], 0
         names = listing(("id", "lease_until"), ((row.id, row.lease_until) for row in dead))
         marked = list(connection.execute(self._lock_dead, {"dead": names}).scalars())
-        connection.execute(
-            self._mark_dead, {"ids": listing(("id",), ((name,) for name in marked)), "now": now}
-        )
+        connection.execute(self._mark_dead, {"ids": id_listing(marked), "now": now})
         return marked, self._release(connection, marked, now)
 
     def leave(self, connection: Connection, worker_id: str, epoch: int, now: int) -> None:
@@ -137,8 +136,8 @@ class Leases:
         return None if row is None else (row.batch, row.started_at)
 
     def _release(self, connection: Connection, workers: Collection[str], now: int, blame: int = 1) -> int:
-        names = listing(("id",), ((name,) for name in workers))
-        result = connection.execute(self._hand_on, {"ids": names, "now": now, "blame": blame})
+        given = {"ids": id_listing(workers), "now": now, "blame": blame}
+        result = connection.execute(self._hand_on, given)
         return result.rowcount
 
     def _prepare_claim(self) -> None:
@@ -149,7 +148,7 @@ class Leases:
         suspect = (
             due.where(runs.c.lost >= SUSPECT, ~suspect_held)
             .order_by(runs.c.due_at)
-            .limit(1)
+            .limit(literal_column("1"))
             .with_for_update(skip_locked=True)
             .cte("suspect")
         )
@@ -176,10 +175,9 @@ class Leases:
 
     def _prepare_release(self) -> None:
         runs = self._backend.tables.runs
-        ids = self._backend.listed("ids", {"id": Text})
         self._hand_on = (
             update(runs)
-            .where(runs.c.owner.in_(select(ids.c.id)))
+            .where(self._backend.among(runs.c.owner, "ids"))
             .values(
                 owner=null(), due_at=bindparam("now"), lost=runs.c.lost + bindparam("blame", type_=BigInteger)
             )
@@ -214,10 +212,9 @@ class Leases:
             .where(tuple_(workers.c.id, workers.c.lease_until).in_(select(dead.c.id, dead.c.lease_until)))
             .with_for_update(skip_locked=True)
         )
-        ids = self._backend.listed("ids", {"id": Text})
         self._mark_dead = (
             update(workers)
-            .where(workers.c.id.in_(select(ids.c.id)))
+            .where(self._backend.among(workers.c.id, "ids"))
             .values(epoch=workers.c.epoch + 1, lease_until=0, dead_at=bindparam("now"))
         )
         self._forget = delete(workers).where(workers.c.dead_at < bindparam("before"))

@@ -8,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Integer,
-    Text,
     cast,
     false,
     literal,
@@ -17,7 +16,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from amends.persistence.backend import Backend, listing
+from amends.persistence.backend import Backend, id_listing
 from amends.persistence.records import Loaded, RunRow
 from amends.persistence.rows import Reader
 
@@ -28,8 +27,6 @@ class Loading:
     def __init__(self, backend: Backend, reader: Reader) -> None:
         self._reader = reader
         journal, inbox = backend.tables.journal, backend.tables.inbox
-        ids = backend.listed("ids", {"id": Text})
-        wanted = select(ids.c.id)
         nothing = cast(null(), BigInteger)
         entries = select(
             journal.c.run_id,
@@ -42,7 +39,7 @@ class Loading:
             journal.c.name,
             journal.c.meta,
             journal.c.payload,
-        ).where(journal.c.run_id.in_(wanted))
+        ).where(backend.among(journal.c.run_id, "ids"))
         messages = select(
             inbox.c.run_id,
             literal(1, Integer),
@@ -54,7 +51,7 @@ class Loading:
             inbox.c.key,
             inbox.c.meta,
             inbox.c.payload,
-        ).where(inbox.c.run_id.in_(wanted), inbox.c.taken == false())
+        ).where(backend.among(inbox.c.run_id, "ids"), inbox.c.taken == false())
         both = union_all(entries, messages).subquery("events")
         self._events = select(both).order_by(both.c.run_id, both.c.is_inbox, both.c.seq)
 
@@ -62,5 +59,5 @@ class Loading:
         self, connection: Connection, runs: Sequence[RunRow], epoch: int | None = None
     ) -> list[Loaded]:
         """Return `runs` with what belongs to them; `epoch` is the lease under which they were claimed."""
-        events = connection.execute(self._events, {"ids": listing(("id",), ((run.id,) for run in runs))})
+        events = connection.execute(self._events, {"ids": id_listing(run.id for run in runs)})
         return self._reader.loaded(runs, events, epoch)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Executable,
     LargeBinary,
     Text,
+    any_,
     bindparam,
     case,
     cast,
@@ -35,11 +36,11 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, Pool
+from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.schema import Table
@@ -91,6 +92,7 @@ class PostgresBackend:
             isolation_level="READ COMMITTED",
         )
         self.migrations: Engine = self.writes
+        self.engines: tuple[Engine, ...] = (self.engine, self.writes)
         self._settings = _settings(self.writes, lease_ms, for_one_transaction=False)
         self._pooled = False
         self._behind_a_pooler(_settings(self.writes, lease_ms, for_one_transaction=True))
@@ -145,6 +147,11 @@ class PostgresBackend:
         """Return rows from a JSON parameter by `json_to_recordset`."""
         return _recordset(name, f"given_{name}", columns)
 
+    def among(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+        """Compare with an array, for which the planner uses the index whatever it knows of the table."""
+        ids = select(self.listed(name, {"id": Text}).c.id).scalar_subquery()
+        return column == any_(func.array(ids, type_=ARRAY(Text)))
+
     def many(self, columns: ColumnTypes, build: Callable[[Columns], Executable]) -> Many:
         """Prepare for rows in one JSON parameter."""
         return _FromJson(columns, build)
@@ -187,17 +194,6 @@ class PostgresBackend:
     def bury(self, worker: str) -> None:
         """Do nothing: a dead worker leaves only its row."""
 
-    def close(self) -> None:
-        """Close all connections."""
-        self.engine.dispose()
-        self.writes.dispose()
-
-    def forget(self) -> None:
-        """Keep the parent's connections unused for ever: closing one would end the parent's session."""
-        for engine in (self.engine, self.writes):
-            _inherited.append(engine.pool)
-            engine.dispose(close=False)
-
     def _behind_a_pooler(self, settings: bytes) -> None:
         """Rely on nothing that outlives a transaction where a pooler may give each another server session."""
 
@@ -228,9 +224,6 @@ class PostgresBackend:
             f"The database {shown(self._url)} can only be read: it is a standby, or set to read-only"
             " transactions. Give the primary's address."
         )
-
-
-_inherited: Final[list[Pool]] = []
 
 
 class _NoLock:
@@ -274,17 +267,19 @@ def _driver(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def _settings(engine: Engine, lease_ms: int, *, for_one_transaction: bool) -> bytes:
-    """Return the statement that makes a session wait less than its lease, and never lose a commit."""
+    """Return the statement that makes a session wait less than its lease, and lose no commit."""
     local = true() if for_one_transaction else false()
     limits = {
-        "lock_timeout": 200,
-        "statement_timeout": lease_ms,
-        "idle_in_transaction_session_timeout": lease_ms // 2,
+        "lock_timeout": "200ms",
+        "statement_timeout": f"{lease_ms}ms",
+        "idle_in_transaction_session_timeout": f"{lease_ms // 2}ms",
     }
+    # All that a writer does is look rows up by their keys: no statistics of a new table must tell otherwise.
+    plans = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
     # A database or role that is set not to wait for the disk would lose what was acknowledged.
     current = func.current_setting("synchronous_commit")
     durable = case((current == "off", "on"), else_=current)
-    chosen = [func.set_config(name, f"{value}ms", local) for name, value in limits.items()]
+    chosen = [func.set_config(name, value, local) for name, value in (limits | plans).items()]
     statement = select(*chosen, func.set_config("synchronous_commit", durable, local))
     compiled = statement.compile(engine, compile_kwargs={"literal_binds": True})
     return str(compiled).encode()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Select, Text, bindparam, false, or_, select, tuple_
+from sqlalchemy import Select, bindparam, false, literal_column, or_, select, tuple_
 
-from amends.persistence.backend import Backend, listing
+from amends.persistence.backend import Backend, id_listing
 from amends.persistence.encoding import storable
 from amends.persistence.leases import claimable, served
 from amends.persistence.loading import Loading
@@ -34,9 +34,8 @@ class Queries:
         runs, journal, inbox, audit = tables.runs, tables.journal, tables.inbox, tables.audit
         self._runs = select(*(runs.c[name] for name in RUN_COLUMNS))
         self._run = self._runs.where(runs.c.id == bindparam("run"))
-        ids = backend.listed("ids", {"id": Text})
         self._settled = self._runs.where(
-            runs.c.id.in_(select(ids.c.id)),
+            backend.among(runs.c.id, "ids"),
             or_(runs.c.ended_at.is_not(None), runs.c.status == Status.PARKED.value),
         )
         self._journal = (
@@ -61,7 +60,9 @@ class Queries:
             .where(workers.c.dead_at.is_(None))
             .order_by(workers.c.id)
         )
-        self._next_due = select(runs.c.due_at).where(claimable(backend)).order_by(runs.c.due_at).limit(1)
+        first = select(runs.c.due_at).where(claimable(backend)).order_by(runs.c.due_at)
+        # A literal: for a parameter PostgreSQL plans as if many rows were wanted, and sorts them all.
+        self._next_due = first.limit(literal_column("1"))
 
     def run(self, run_id: str) -> RunRow | None:
         """Return a run, or None if there is none of this id."""
@@ -105,7 +106,7 @@ class Queries:
 
     def ended(self, ids: Collection[str]) -> list[RunRow]:
         """Return those of the runs that have ended or are parked."""
-        given = {"ids": listing(("id",), ((run_id,) for run_id in ids if storable(run_id)))}
+        given = {"ids": id_listing(run_id for run_id in ids if storable(run_id))}
         with self._backend.reads.connect() as connection:
             rows = connection.execute(self._settled, given).all()
         return [self._reader.run(row) for row in rows]

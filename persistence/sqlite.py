@@ -26,7 +26,7 @@ from sqlalchemy.sql import ColumnElement, Delete, Insert, Subquery, Update
 from sqlalchemy.sql.schema import Table
 
 from amends.persistence import worker_lock
-from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, column_types, listing
+from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, column_types, id_listing
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
 from amends.persistence.records import WorkerRow
 from amends.persistence.rows import RUN_COLUMNS
@@ -60,10 +60,10 @@ class SqliteBackend:
         self.migrations: Engine = _engine(
             here, wait_ms=_MIGRATION_WAIT_MS, immediate=True, poolclass=NullPool
         )
+        self.engines: tuple[Engine, ...] = (self.engine, self.reads, self.writes, self.migrations)
         self._insert_runs = self.insert(self.tables.runs, RUN_COLUMNS)
         runs = self.tables.runs
-        wanted = self.listed("ids", {"id": Text})
-        self._taken = select(runs.c.id).where(runs.c.id.in_(select(wanted.c.id)))
+        self._taken = select(runs.c.id).where(self.among(runs.c.id, "ids"))
 
     def prepare(self) -> None:
         """Switch the file to WAL, durably; warn of versions known to corrupt it in a rare race."""
@@ -110,6 +110,10 @@ class SqliteBackend:
         ]
         return select(*cells).select_from(each).subquery()
 
+    def among(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+        """Look each id up in the column's index."""
+        return column.in_(select(self.listed(name, {"id": Text}).c.id))
+
     def many(self, columns: ColumnTypes, build: Callable[[Columns], Executable]) -> Many:
         """Prepare for `executemany`."""
         cells: Columns = {name: bindparam(f"cell_{name}", type_=kind()) for name, kind in columns.items()}
@@ -122,7 +126,7 @@ class SqliteBackend:
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
         """Look which ids are taken, then insert the rest: nobody comes between in such a transaction."""
         wanted = {str(row[0]) for row in rows}
-        taken = connection.execute(self._taken, {"ids": listing(("id",), ((run_id,) for run_id in wanted))})
+        taken = connection.execute(self._taken, {"ids": id_listing(wanted)})
         free = wanted.difference(taken.scalars())
         self._insert_runs(connection, [row for row in rows if row[0] in free])
         return free
@@ -146,17 +150,6 @@ class SqliteBackend:
         """Remove the worker's file."""
         worker_lock.remove(worker_lock.path_for(self.path, worker))
 
-    def close(self) -> None:
-        """Close all connections."""
-        for engine in (self.engine, self.reads, self.writes, self.migrations):
-            engine.dispose()
-
-    def forget(self) -> None:
-        """Keep the parent's connections unused for ever: closing one would drop the parent's file locks."""
-        for engine in (self.engine, self.reads, self.writes, self.migrations):
-            _inherited.append(engine.pool)
-            engine.dispose(close=False)
-
     def _opening(self, error: Exception) -> Exception:
         cause = error.orig if isinstance(error, DriverError) else error
         words = str(cause)
@@ -173,9 +166,6 @@ class SqliteBackend:
             f"The database {self.path} can't be written: SQLite needs write permission for the file and its"
             " directory."
         )
-
-
-_inherited: Final[list[Pool]] = []
 
 
 class _ExecuteMany:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from amends.persistence.backend import Backend, Columns, listing
+from amends.persistence.backend import Backend, Columns, id_listing, listing
 from amends.persistence.batch import Known, Rows, RunState, asked, decide
 from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
@@ -105,7 +105,7 @@ class Store:
     ) -> dict[str, RunState]:
         """Lock runs and tell their states; unless `wait`, leave out those that others have locked."""
         query = self._wait_for_runs if wait else self._lock_runs
-        found = connection.execute(query, {"ids": listing(("id",), ((run_id,) for run_id in sorted(ids)))})
+        found = connection.execute(query, {"ids": id_listing(sorted(ids))})
         return {
             run_id: RunState(Status(status), None if cause is None else Cause(cause), mail)
             for run_id, status, cause, mail in found
@@ -113,9 +113,7 @@ class Store:
 
     def existing_runs(self, connection: Connection, ids: Collection[str]) -> set[str]:
         """Tell which of the runs exist."""
-        found = connection.execute(
-            self._existing_runs, {"ids": listing(("id",), ((run_id,) for run_id in ids))}
-        )
+        found = connection.execute(self._existing_runs, {"ids": id_listing(ids)})
         return set(found.scalars())
 
     def existing_keys(
@@ -154,13 +152,11 @@ class Store:
             .values(batch=bindparam("new_batch"), lease_until=bindparam("until"))
             .returning(null() if server_time is None else server_time)
         )
-        ids = self._backend.listed("ids", {"id": Text})
-        states = select(runs.c.id, runs.c.status, runs.c.cause, runs.c.mail).where(
-            runs.c.id.in_(select(ids.c.id))
-        )
+        wanted = self._backend.among(runs.c.id, "ids")
+        states = select(runs.c.id, runs.c.status, runs.c.cause, runs.c.mail).where(wanted)
         self._lock_runs = states.with_for_update(skip_locked=True)
         self._wait_for_runs = states.order_by(runs.c.id).with_for_update()
-        self._existing_runs = select(runs.c.id).where(runs.c.id.in_(select(ids.c.id)))
+        self._existing_runs = select(runs.c.id).where(wanted)
         keys = self._backend.listed("keys", {"run_id": Text, "key": Text})
         self._existing_keys = select(inbox.c.run_id, inbox.c.key).join_from(
             keys, inbox, (inbox.c.run_id == keys.c.run_id) & (inbox.c.key == keys.c.key)

@@ -194,7 +194,7 @@ def _runs(maker: _Maker) -> Table:
     )
     maker.index(table, "due", "due_at", where=f"owner IS NULL AND {_one_of('status', CLAIMABLE)}")
     maker.index(table, "owned", "owner", where="owner IS NOT NULL")
-    maker.index(table, "parked", "created_at", where=_one_of("status", [Status.PARKED]))
+    maker.index(table, "parked", "created_at", "id", where=_one_of("status", [Status.PARKED]))
     maker.index(table, "created", "created_at", "id")
     return table
 

@@ -220,6 +220,8 @@ class Coordinator:
             )
         if parts.driver.holds(run_id):
             parts.scheduler.look_for_mail()
+        else:
+            parts.scheduler.claim()
 
     async def run_until_idle(self) -> dt.datetime | None:
         """Drive everything that is due now; give the moment at which the next run is due, if there is one."""

@@ -63,7 +63,7 @@ async def assemble(plan: Plan) -> Parts:
             serves(),
             loop.call_soon_threadsafe,
             lambda: _each(late, lambda parts: parts.scheduler.news()),
-            lambda: _each(late, lambda parts: parts.driver.fenced()),
+            lambda: _each(late, _fenced),
         )
     except BaseException:
         database.close()
@@ -116,6 +116,12 @@ def _each(late: Iterable[Parts], act: Callable[[Parts], None]) -> None:
     """Do something with the parts once they are together."""
     for parts in late:
         act(parts)
+
+
+def _fenced(parts: Parts) -> None:
+    """Drop what belongs to others now, and look for what is due: it may be the same runs."""
+    parts.driver.fenced()
+    parts.scheduler.claim()
 
 
 def _hooks(late: Iterable[Parts], waits: Waits) -> Hooks:

@@ -155,14 +155,13 @@ class Scheduler:
             self._crowded = room <= 0
             if room <= 0:
                 return
-            epoch = self._writer.epoch or 0
             self.claiming = room
             try:
                 loaded = await self._answer(functools.partial(self._writer.claim, room, self._serves()))
             finally:
                 self.claiming = 0
             for run in loaded:
-                self._driver.adopt(run, epoch)
+                self._driver.adopt(run, run.epoch or 0)
             if not loaded:
                 break
         self._due_next(await self.read(self._database.next_due, self._serves()))

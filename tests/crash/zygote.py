@@ -20,8 +20,12 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy.dialects import postgresql, sqlite  # noqa: F401 - warm
+import psycopg.types  # noqa: F401 - warm
+import sqlalchemy.dialects.postgresql.psycopg
+import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401 - warm
 
+import amends.persistence.postgres
+import amends.persistence.sqlite  # noqa: F401 - warm
 from tests.crash.plays import play
 from tests.crash.scenarios import DEADLY
 

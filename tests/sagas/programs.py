@@ -153,7 +153,7 @@ async def _finally(_node: Node, parts: list[Node]) -> Any:
 
 async def _leave(_node: Node, parts: list[Node]) -> Any:
     for part in parts:
-        asyncio.ensure_future(_quietly(part))
+        asyncio.ensure_future(_quietly(part))  # noqa: RUF006 - the loop holds it
     return "left"
 
 

@@ -28,8 +28,8 @@ def simulate(
 def shown(run: Simulation) -> str:
     """Show a run's journal, an entry a line."""
     return "\n".join(
-        f"{entry.seq:3} {entry.at - run.row.created_at:7} {entry.kind} {entry.ref} {entry.attempt} {entry.name} "
-        f"{entry.meta}"
+        f"{entry.seq:3} {entry.at - run.row.created_at:7} {entry.kind} {entry.ref} {entry.attempt} "
+        f"{entry.name} {entry.meta}"
         for entry in run.journal
     )
 

@@ -270,6 +270,8 @@ class Simulation:
                 f.attempt.ref == attempt.ref and not f.attempt.undoing for f in (*self.flying, *self.strays)
             ):
                 self.wrongs.append(f"{attempt.ref} is undone while it may still land (S6)")
+        elif self.history.compensating:
+            self.wrongs.append(f"step {attempt.ref} starts after the decision to compensate (S4)")
         elif step.attempt != attempt.attempt or step.phase not in (Phase.RUNNING, Phase.WAITING):
             self.wrongs.append(f"attempt {attempt.attempt} of {attempt.ref} isn't on record (S1)")
 

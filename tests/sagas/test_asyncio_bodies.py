@@ -178,7 +178,7 @@ CASES: list[tuple[Saga[[], Any], Any]] = [
 
 @on_a_loop
 async def test_asyncio_works_in_a_body(database_url: str) -> None:
-    """Section 2, Bodies: gather, TaskGroup, wait, timeout, wait_for, Queue, Semaphore, Lock, Event, finally."""
+    """Section 2, Bodies: gather, groups, wait, timeout, Queue, Semaphore, Lock, Event, finally."""
     async with Coordinator(database_url) as coordinator:
         for body, wanted in CASES:
             run = await coordinator.start(body)

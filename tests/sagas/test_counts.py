@@ -16,7 +16,7 @@ from tests.sagas.running import Clock, failure, on_a_loop
 
 
 class Counted:
-    """What was committed: every transaction, those that wrote a journal or a run, and the loads of journals."""
+    """Every commit, those that wrote a journal or a run, and the loads of journals."""
 
     def __init__(self) -> None:
         self.commits = 0

@@ -72,7 +72,7 @@ async def test_the_key_is_stable_over_attempts_and_another_one_for_the_compensat
 
 @on_a_loop
 async def test_a_compensation_gets_the_result_and_the_recorded_arguments(sqlite_url: str) -> None:
-    """S8: C(e) gets the frozen record of e: its arguments as they were, its result, why, and what is known."""
+    """S8: C(e) gets the frozen record of e: its arguments as they were, its result, and why."""
     told: list[Any] = []
 
     @step

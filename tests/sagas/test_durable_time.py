@@ -137,7 +137,7 @@ async def test_a_run_sleeps_until_a_moment(sqlite_url: str) -> None:
 
 
 def test_a_naive_moment_is_refused() -> None:
-    """Faults: aware and naive datetimes: whose noon is it?"""
+    """Faults: aware and naive datetimes: nobody knows whose noon it is."""
     with pytest.raises(ValueError, match="aware"):
         asyncio.run(sleep_until(dt.datetime(2024, 1, 1, 12)))  # noqa: DTZ001 - naive on purpose
 

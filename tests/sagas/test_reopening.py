@@ -192,10 +192,13 @@ async def test_leaving_the_block_by_an_error_cancels_no_run(sqlite_url: str) -> 
         await sleep(0.05)
         return 1
 
-    with pytest.raises(KeyError):
+    async def leaves() -> None:
         async with Coordinator(sqlite_url) as coordinator:
             await coordinator.start(body, id="a")
             raise KeyError
+
+    with pytest.raises(KeyError):
+        await leaves()
     async with Coordinator(sqlite_url) as coordinator:
         assert await (await coordinator.get("a")).result(30) == 1
 

@@ -26,7 +26,7 @@ CASES: dict[str, tuple[dict[str, Any], BaseException, int]] = {
     "Fatal, named": ({"retry": Retry(wait=ZERO, on=(Fatal,))}, Fatal(), 3),
     "NoEffect isn't tried again": ({"retry": AT_ONCE}, NoEffect(), 1),
     "NoEffect, named": ({"retry": Retry(wait=ZERO, on=NoEffect)}, NoEffect(), 3),
-    "a declared no-effect error isn't tried again": ({"retry": AT_ONCE, "no_effect": (Refused,)}, Refused(), 1),
+    "a declared no-effect error": ({"retry": AT_ONCE, "no_effect": (Refused,)}, Refused(), 1),
     "a declared no-effect error, named": (
         {"retry": Retry(wait=ZERO, on=(Refused, OSError)), "no_effect": (Refused,)}, Refused(), 3,
     ),
@@ -34,7 +34,9 @@ CASES: dict[str, tuple[dict[str, Any], BaseException, int]] = {
     "on another class": ({"retry": Retry(wait=ZERO, on=OSError)}, KeyError(), 1),
     "on a base class": ({"retry": Retry(wait=ZERO, on=LookupError)}, KeyError(), 3),
     "RetryAfter": ({"retry": Retry(attempts=4, wait=dt.timedelta(days=9))}, RetryAfter(0), 4),
-    "tenacity's stop": ({"retry": Retry(attempts=9, wait=ZERO, stop=tenacity.stop_after_attempt(2))}, ValueError(), 2),
+    "tenacity's stop": (
+        {"retry": Retry(attempts=9, wait=ZERO, stop=tenacity.stop_after_attempt(2))}, ValueError(), 2,
+    ),
     "tenacity's wait": ({"retry": Retry(wait=tenacity.wait_none())}, ValueError(), 3),
     "tenacity's waits, added": (
         {"retry": Retry(wait=tenacity.wait_fixed(0) + tenacity.wait_none())}, ValueError(), 3,

@@ -101,7 +101,7 @@ def _runs(maker: _Maker) -> None:
     )
     maker.index("runs", "due", "due_at", where="owner IS NULL AND status IN ('open', 'compensating')")
     maker.index("runs", "owned", "owner", where="owner IS NOT NULL")
-    maker.index("runs", "parked", "created_at", where="status IN ('parked')")
+    maker.index("runs", "parked", "created_at", "id", where="status IN ('parked')")
     maker.index("runs", "created", "created_at", "id")
 
 
