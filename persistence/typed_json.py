@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import SchemaSerializer, core_schema
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_typeddict
 
 T = TypeVar("T")
 
@@ -32,10 +32,9 @@ class JsonType(Generic[T]):
         schema = self._adapter.core_schema
         if (name := _contains(schema, NOT_JSON)) is not None:
             raise TypeError(f"{annotation!r} holds a {name}, which has no JSON form")
-        plain = _contains(schema, SETS) is None
-        serializer = (
-            self._adapter.serializer if plain else SchemaSerializer(_with_sorted_sets(schema), CONFIG_CORE)
-        )
+        sorts = _contains(schema, SETS) is not None
+        # A serializer of our own: a TypedDict's would not have its configuration.
+        serializer = SchemaSerializer(_with_sorted_sets(schema) if sorts else schema, CONFIG_CORE)
         self._dump = serializer.to_json
         self._load: Callable[[bytes], T] = self._adapter.validator.validate_json
 
@@ -79,7 +78,9 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
     owns_its_config = (isinstance(annotation, type) and issubclass(annotation, BaseModel)) or hasattr(
         annotation, "__pydantic_config__"
     )
-    owns_its_config = owns_its_config or hasattr(annotation, "__dataclass_fields__")
+    owns_its_config = (
+        owns_its_config or hasattr(annotation, "__dataclass_fields__") or is_typeddict(annotation)
+    )
     return TypeAdapter(annotation) if owns_its_config else TypeAdapter(annotation, config=CONFIG)
 
 

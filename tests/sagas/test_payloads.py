@@ -104,7 +104,6 @@ async def test_every_value_comes_back_as_it_was(database_url: str) -> None:
             await comes_back(coordinator, f"payloads{number}", kind, value)
 
 
-@pytest.mark.xfail(strict=True, reason="typed_json: a typed dict's own config doesn't reach its serializer")
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
@@ -143,7 +142,6 @@ async def comes_back(coordinator: Coordinator, name: str, kind: Any, value: Any)
     assert [type(one) for one in seen] == [type(value)] * 3, kind
 
 
-@pytest.mark.xfail(strict=True, reason="typed_json: a typed dict's own config doesn't reach its serializer")
 @on_a_loop
 async def test_nan_survives_where_a_float_is_annotated(database_url: str) -> None:
     """Faults, to be survived: NaN is the same on both stores."""
