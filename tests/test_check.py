@@ -392,29 +392,29 @@ NAMESPACE: dict[str, Any] = {}
 exec("async def typed_in(): import time; time.time()", NAMESPACE)  # noqa: S102 - as a prompt does
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        1,
-        "text",
-        len,
-        print,
-        int,
-        Odd(),
-        Odd,
-        time.time,
-        functools.partial(print, 1),
-        NAMESPACE["typed_in"],
-        vars(dataclasses.make_dataclass("Made", ["field"]))["__init__"],
-        (lambda: 1),
-        asyncio.sleep,
-        {}.get,
-        property(lambda self: self),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_odd_input_has_no_findings(value: Any) -> None:
+ODD = [
+    None,
+    1,
+    "text",
+    len,
+    print,
+    int,
+    Odd(),
+    Odd,
+    time.time,
+    functools.partial(print, 1),
+    NAMESPACE["typed_in"],
+    vars(dataclasses.make_dataclass("Made", ["field"]))["__init__"],
+    (lambda: 1),
+    asyncio.sleep,
+    {}.get,
+    property(lambda self: self),
+]
+
+
+@pytest.mark.parametrize("place", range(len(ODD)))
+def test_odd_input_has_no_findings(place: int) -> None:
+    value: Any = ODD[place]
     assert check_body(value) == []
 
 
