@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from sqlalchemy import BigInteger, Boolean, Connection, Engine, Executable, LargeBinary, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Engine,
+    Executable,
+    LargeBinary,
+    SmallInteger,
+    Text,
+)
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.schema import Table
 from sqlalchemy.types import TypeEngine
@@ -22,7 +31,9 @@ Cell = str | int | bytes | bool | None
 Columns = Mapping[str, ColumnElement[Any]]
 """The values of one row among many, by name, as a statement speaks of them."""
 
-ColumnTypes = Mapping[str, type[Text] | type[BigInteger] | type[LargeBinary] | type[Boolean]]
+ColumnTypes = Mapping[
+    str, type[Text] | type[BigInteger] | type[SmallInteger] | type[LargeBinary] | type[Boolean]
+]
 """The columns of rows that are given to a statement: their names and SQL types, in order."""
 
 
@@ -149,12 +160,12 @@ class Backend(Protocol):
 
 
 def column_types(table: Table, names: Iterable[str]) -> ColumnTypes:
-    """Return the types of some columns of `table`, each as one of the four kinds."""
+    """Return the types of some columns of `table`, each as one of the five kinds."""
     return {name: _kind(table.c[name].type) for name in names}
 
 
-def _kind(kind: TypeEngine[Any]) -> type[Text | BigInteger | LargeBinary | Boolean]:
-    for known in (BigInteger, LargeBinary, Boolean):
+def _kind(kind: TypeEngine[Any]) -> type[Text | BigInteger | SmallInteger | LargeBinary | Boolean]:
+    for known in (BigInteger, SmallInteger, LargeBinary, Boolean):
         if isinstance(kind, known):
             return known
     return Text

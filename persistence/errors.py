@@ -10,7 +10,7 @@ AmendsError
     ├── DatabaseUnavailable   it can't be reached, or is locked or full
     ├── WorkerNameTaken       another living process works under this name
     ├── WriterClosed          a write after the end, or in a forked child
-    └── Unreadable            a record that the codec can't decode
+    └── RecordUnreadable      a record that the codec or this version can't read
 ```
 
 What a write met in the database isn't raised: it stands in its `Receipt`.
@@ -55,5 +55,5 @@ class WriterClosed(DatabaseError):
     """The writer was closed, or belongs to the process that this one was forked from."""
 
 
-class Unreadable(DatabaseError):
-    """A record that can't be decoded; it concerns its run only."""
+class RecordUnreadable(DatabaseError):
+    """A record that the codec can't decode, or that newer code wrote; it concerns its run only."""

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Integer,
+    SmallInteger,
     cast,
     false,
     literal,
@@ -39,6 +40,7 @@ class Loading:
             journal.c.name,
             journal.c.meta,
             journal.c.payload,
+            journal.c.format,
         ).where(backend.among(journal.c.run_id, "ids"))
         messages = select(
             inbox.c.run_id,
@@ -51,6 +53,7 @@ class Loading:
             inbox.c.key,
             inbox.c.meta,
             inbox.c.payload,
+            cast(null(), SmallInteger),
         ).where(backend.among(inbox.c.run_id, "ids"), inbox.c.taken == false())
         both = union_all(entries, messages).subquery("events")
         self._events = select(both).order_by(both.c.run_id, both.c.is_inbox, both.c.seq)

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     LargeBinary,
+    SmallInteger,
     Text,
     any_,
     bindparam,
@@ -323,4 +324,10 @@ def _base64(value: object) -> str:
     return b64encode(value).decode("ascii")
 
 
-_SERVER_TYPES: Final = {BigInteger: "int8", LargeBinary: "bytea", Boolean: "bool", Text: "text"}
+_SERVER_TYPES: Final = {
+    BigInteger: "int8",
+    SmallInteger: "int2",
+    LargeBinary: "bytea",
+    Boolean: "bool",
+    Text: "text",
+}

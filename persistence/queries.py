@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
-from sqlalchemy import Select, bindparam, false, literal_column, or_, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, false, literal_column, or_, select, tuple_
+from sqlalchemy.exc import DBAPIError
 
 from amends.persistence.backend import Backend, id_listing
 from amends.persistence.encoding import storable
+from amends.persistence.errors import DatabaseUnavailable
+from amends.persistence.faults import words_of
 from amends.persistence.leases import claimable, served
 from amends.persistence.loading import Loading
 from amends.persistence.records import AuditRow, EntryRow, InboxRow, Loaded, RunRow, Serves, Status, WorkerRow
@@ -68,7 +72,7 @@ class Queries:
         """Return a run, or None if there is none of this id."""
         if not storable(run_id):
             return None
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(self._run, {"run": run_id}).first()
         return None if row is None else self._reader.run(row)
 
@@ -85,7 +89,7 @@ class Queries:
         if not all(storable(text) for text in (saga, after) if text is not None):
             return []
         query, given = self._listed(status, saga, since, after)
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(query.limit(limit), given).all()
         return [self._reader.run(row) for row in rows]
 
@@ -93,39 +97,39 @@ class Queries:
         """Return a run's journal, in order."""
         if not storable(run_id):
             return []
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(self._journal, {"run": run_id}).all()
         return [self._reader.entry(row) for row in rows]
 
     def unread(self, worker: str, after: Mapping[str, int] | None = None) -> list[InboxRow]:
         """Return the inbox rows that wait for runs of `worker`, but for those up to `after[run]`."""
         known = after or {}
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(self._unread, {"worker": worker}).all()
         return [self._reader.inbox(row) for row in rows if row.number > known.get(row.run_id, 0)]
 
     def ended(self, ids: Collection[str]) -> list[RunRow]:
         """Return those of the runs that have ended or are parked."""
         given = {"ids": id_listing(run_id for run_id in ids if storable(run_id))}
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(self._settled, given).all()
         return [self._reader.run(row) for row in rows]
 
     def next_due(self, serves: Serves) -> int | None:
         """Return when the next run is due that `serves` could claim."""
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             return connection.execute(self._next_due, served(serves)).scalar()
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that aren't known to be dead."""
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             return [worker_of(row) for row in connection.execute(self._workers)]
 
     def load(self, run_id: str) -> Loaded | None:
         """Return a run with its journal and unread inbox, all of one moment."""
         if not storable(run_id):
             return None
-        with self._backend.snapshot() as connection:
+        with _told(), self._backend.snapshot() as connection:
             row = connection.execute(self._run, {"run": run_id}).first()
             if row is None:
                 return None
@@ -135,8 +139,13 @@ class Queries:
         """Return the audit trail of a run, in order."""
         if not storable(run_id):
             return []
-        with self._backend.reads.connect() as connection:
+        with self._reading() as connection:
             return [AuditRow(*row) for row in connection.execute(self._audit, {"run": run_id})]
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _told(), self._backend.reads.connect() as connection:
+            yield connection
 
     def _listed(
         self, status: Status | None, saga: str | None, since: int | None, after: str | None
@@ -155,3 +164,12 @@ class Queries:
             query = query.where(tuple_(runs.c.created_at, runs.c.id) < tuple_(place, bindparam("after")))
             given["after"] = after
         return query, given
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell of the driver's errors in our own words."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise DatabaseUnavailable(f"The database can't be read now: {words_of(error)}. Ask again.") from error

@@ -77,7 +77,8 @@ class EntryRow:
 
     `ref` is the number of the command or timer that the entry speaks of, `attempt` its attempt, `at` the
     entry's time in milliseconds of database time, `meta` a small JSON object in the clear, `payload`
-    JSON that has passed the codec. `unreadable` says why the payload couldn't be decoded (it is None then).
+    JSON that has passed the codec, `format` the number of the way in which meta and payload are laid out.
+    `unreadable` says why the payload couldn't be decoded (it is None then).
     """
 
     run_id: str
@@ -89,6 +90,7 @@ class EntryRow:
     name: str | None = None
     meta: str | None = None
     payload: bytes | None = None
+    format: int = 1
     unreadable: str = ""
 
 

@@ -27,7 +27,18 @@ RUN_COLUMNS: Final = (
     "lost",
     "needs",
 )
-ENTRY_COLUMNS: Final = ("run_id", "seq", "kind", "at", "ref", "attempt", "name", "meta", "payload")
+ENTRY_COLUMNS: Final = (
+    "run_id",
+    "seq",
+    "kind",
+    "at",
+    "ref",
+    "attempt",
+    "name",
+    "meta",
+    "payload",
+    "format",
+)
 INBOX_COLUMNS: Final = ("run_id", "number", "key", "kind", "at", "meta", "payload", "taken")
 AUDIT_COLUMNS: Final = ("run_id", "at", "actor", "action", "detail")
 WORKER_COLUMNS: Final = (
@@ -83,16 +94,17 @@ class Reader:
     ) -> list[Loaded]:
         """Put runs together with their entries and unread inbox rows.
 
-        An event is (run_id, inbox?, number, kind, at, ref, attempt, name, meta, payload), in order.
+        An event is (run_id, inbox?, number, kind, at, ref, attempt, name, meta, payload, format), in
+        order.
         """
         entries: dict[str, list[EntryRow]] = {}
         inboxes: dict[str, list[InboxRow]] = {}
-        for run_id, is_inbox, number, kind, at, ref, attempt, name, meta, payload in events:
+        for run_id, is_inbox, number, kind, at, ref, attempt, name, meta, payload, layout in events:
             if is_inbox:
                 row = self.inbox((run_id, number, name, kind, at, meta, payload))
                 inboxes.setdefault(row.run_id, []).append(row)
             else:
-                entry = self.entry((run_id, number, kind, at, ref, attempt, name, meta, payload))
+                entry = self.entry((run_id, number, kind, at, ref, attempt, name, meta, payload, layout))
                 entries.setdefault(entry.run_id, []).append(entry)
         return [
             _loaded(run, tuple(entries.get(run.id, ())), tuple(inboxes.get(run.id, ())), epoch)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -213,6 +214,7 @@ def _journal(maker: _Maker) -> Table:
         _words_or_null("name"),
         _words_or_null("meta"),
         _payload("payload"),
+        Column("format", SmallInteger, nullable=False),
         maker.primary("journal", "run_id", "seq"),
     )
 

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from amends.persistence.records import (
     AuditRow,
-    EntryRow,
     InboxRow,
     Loaded,
     NewRun,
@@ -24,8 +23,9 @@ from amends.persistence.records import (
 )
 from amends.persistence.records import Status as Stored
 from amends.sagas.alarm import Alarm
+from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
-from amends.sagas.journal import Kind, from_row
+from amends.sagas.journal import Entry, Kind, from_row
 from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
@@ -154,7 +154,7 @@ class Driver:
         held.written = loaded.entries[-1].seq if loaded.entries else 0
         try:
             if loaded.unreadable:
-                raise ValueError(loaded.unreadable)
+                raise RecordUnreadable(loaded.unreadable)
             entries = [from_row(entry) for entry in loaded.entries]
             turn = reload(held.run, entries, [*held.told, *loaded.inbox], self._now())
         except Exception as problem:  # noqa: BLE001 - a broken record harms its own run only
@@ -365,18 +365,12 @@ class Driver:
         log.error("run %s is parked: %s", run_id, problem, exc_info=problem)
         held.run.close()
         reason = f"{type(problem).__name__}: {problem}"
-        entry = EntryRow(
-            run_id,
-            held.written + 1,
-            Kind.PARKED.value,
-            self._now(),
-            meta=json.dumps({"reason": reason, "lost": True}),
-        )
+        entry = Entry(held.written + 1, Kind.PARKED, self._now(), meta={"reason": reason, "lost": True})
         row = held.run.row
         change = RunChange(Stored.PARKED, row.cause, row.result, row.error, release=True)
         turn = Turn(change=change, parked=reason)
         held.writing = True
-        write = Write(run_id, epoch=held.epoch, entries=(entry,), change=change)
+        write = Write(run_id, epoch=held.epoch, entries=(entry.to_row(run_id),), change=change)
         self._writer.submit(write, functools.partial(self._gave_in, held, turn))
 
     def _gave_in(self, held: Held, turn: Turn, receipt: Receipt) -> None:

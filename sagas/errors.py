@@ -24,7 +24,7 @@
     ├── OutsideRun                 something that belongs in a run was called outside one
     ├── CoordinatorClosed          the coordinator isn't open
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
-                                   DatabaseReadOnly, DatabaseUnavailable
+                                   DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from amends.persistence.errors import (
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    RecordUnreadable,
     UnsupportedDatabase,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "NotInBody",
     "OutsideRun",
     "PayloadTooLarge",
+    "RecordUnreadable",
     "ResultInvalid",
     "RetryAfter",
     "RunEnded",

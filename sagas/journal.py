@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import to_json
 
+from amends.persistence.errors import RecordUnreadable
 from amends.persistence.records import EntryRow
 
-FORMAT = 1
+FORMAT: Final = 1
+"""The layout of meta and payload that this code writes, and the newest that it reads."""
 
 
 class Kind(StrEnum):
@@ -72,7 +74,16 @@ class Entry:
         """Give the row to be written."""
         meta = _meta(self.meta) if self.meta else None
         return EntryRow(
-            run_id, self.seq, TEXT[self.kind], self.at, self.ref, self.attempt, self.name, meta, self.payload
+            run_id,
+            self.seq,
+            TEXT[self.kind],
+            self.at,
+            self.ref,
+            self.attempt,
+            self.name,
+            meta,
+            self.payload,
+            FORMAT,
         )
 
 
@@ -87,9 +98,21 @@ def _meta(meta: dict[str, Any]) -> str:
 
 
 def from_row(row: EntryRow) -> Entry:
-    """Give the entry of a stored row. Raises `ValueError` for a kind or meta that this code doesn't know."""
-    meta = json.loads(row.meta) if row.meta else {}
-    return Entry(row.seq, Kind(row.kind), row.at, row.ref, row.attempt, row.name, meta, row.payload)
+    """Give the entry of a stored row.
+
+    Raises:
+        RecordUnreadable: newer code wrote it, or it isn't an entry at all.
+    """
+    if row.format > FORMAT:
+        raise RecordUnreadable(
+            f"Entry {row.seq} of run {row.run_id} has format {row.format}, and this code reads formats up to"
+            f" {FORMAT}. A newer amends wrote it: use that version."
+        )
+    try:
+        meta = json.loads(row.meta) if row.meta else {}
+        return Entry(row.seq, Kind(row.kind), row.at, row.ref, row.attempt, row.name, meta, row.payload)
+    except ValueError as error:
+        raise RecordUnreadable(f"Entry {row.seq} of run {row.run_id} can't be read: {error}") from error
 
 
 def join_read(arguments: bytes, outcome: bytes) -> bytes:

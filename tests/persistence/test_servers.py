@@ -14,13 +14,14 @@ import psycopg
 import pytest
 
 from amends.persistence.database import Database
+from amends.persistence.errors import DatabaseUnavailable
 from amends.persistence.records import Write, Written
 from tests import postgres
 from tests.persistence.workers import Worker, ended, entry, log
 
 
 def test_a_server_that_is_killed_and_started_again_loses_nothing() -> None:
-    """What was acknowledged is there, what wasn't is written once it is back; nothing twice."""
+    """What was acknowledged is there, what wasn't is written once it is back, what is asked is refused."""
     with restartable() as server, log(server.url) as database:
         worker = Worker(database, "ann")
         worker.start("a")
@@ -29,6 +30,8 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing() -> None:
         for how in (signal.SIGKILL, signal.SIGINT, signal.SIGQUIT):
             first = [worker.submit(turn(worker, seq + n)) for n in (1, 2)]
             server.stop(how)
+            with pytest.raises(DatabaseUnavailable, match="can't be read now"):
+                database.run("a")
             later = [worker.submit(turn(worker, seq + n)) for n in (3, 4)]
             server.start()
             assert [receipt().written for receipt in (*first, *later)] == [Written.DONE] * 4

@@ -14,6 +14,7 @@ from amends.sagas import (
     Coordinator,
     InputInvalid,
     NotInBody,
+    RecordUnreadable,
     ResultInvalid,
     Saga,
     Status,
@@ -204,6 +205,7 @@ async def test_a_changed_body_parks_with_both_sides_and_can_still_be_undone(data
         ("landed", "kind", "nonsense"),
         ("intent", "meta", "{"),
         ("intent", "meta", "{}"),
+        ("landed", "format", 99),
     ],
 )
 @on_a_loop
@@ -237,6 +239,28 @@ async def test_a_record_that_can_not_be_decoded_parks_its_run_only(
         assert await (await coordinator.get("b")).result(30) == 2
         await coordinator.run_until_idle()
         assert await (await coordinator.get("a")).status() is Status.PARKED
+
+
+@on_a_loop
+async def test_an_entry_that_newer_code_wrote_is_refused_in_words(sqlite_url: str) -> None:
+    """Section 3: entries hold a format number."""
+
+    @saga(name="bad.format")
+    async def body() -> int:
+        return await double(1)
+
+    async with Coordinator(sqlite_url) as coordinator:
+        run = await coordinator.start(body)
+        await run.result()
+        with coordinator.engine.connect() as connection:
+            assert set(connection.execute(_FORMATS).scalars()) == {1}
+        with coordinator.engine.begin() as connection:
+            connection.execute(text("UPDATE amends_journal SET format = 2 WHERE seq = 1"))
+        with pytest.raises(RecordUnreadable, match="Entry 1 of run .* has format 2.*A newer amends wrote it"):
+            await run.journal()
+
+
+_FORMATS = text("SELECT format FROM amends_journal")
 
 
 @on_a_loop

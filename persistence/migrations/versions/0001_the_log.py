@@ -117,6 +117,7 @@ def _journal(maker: _Maker) -> None:
         _text("name", nullable=True),
         _text("meta", nullable=True),
         _bytes("payload", nullable=True),
+        sa.Column("format", sa.SmallInteger, nullable=False),
         maker.primary("journal", "run_id", "seq"),
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amends.persistence.records import EntryRow, InboxRow, Loaded
+from amends.sagas.errors import RecordUnreadable
 from amends.sagas.failure import Failure
 from amends.sagas.history import MOVING, History, Phase, StepRecord, Undoing
 from amends.sagas.journal import Kind, from_row, split_read
@@ -69,7 +70,7 @@ class Teller:
         try:
             entry = from_row(row)
             self.history.apply(entry)
-        except (ValueError, KeyError):
+        except (RecordUnreadable, KeyError):
             self.events.append(Event(row.at, row.kind, step=row.name, ref=row.ref, detail=_meta(row.meta)))
             return
         if entry.kind in (Kind.INTENT, Kind.UNDO):
