@@ -137,6 +137,9 @@ class Database:
 
         `connection` comes from `engine`. A receipt tells what will have become of its write.
         """
+        if not connection.in_transaction():
+            # The store's statements go to the driver, so that SQLAlchemy wouldn't begin by itself.
+            connection.begin()
         encoded = [self._encoder.encoded(replace(write, epoch=None)) for write in writes]
         receipts = self._store.write(connection, encoded, None, wait=True)
         return [receipt for receipt in receipts if receipt is not None]

@@ -50,6 +50,7 @@ from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, 
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
 from amends.persistence.faults import words_of
 from amends.persistence.postgres_watch import ServerWatch
+from amends.persistence.prepared import Prepared
 from amends.persistence.process import has_vanished
 from amends.persistence.records import WorkerRow
 from amends.persistence.rows import RUN_COLUMNS
@@ -97,9 +98,10 @@ class PostgresBackend:
         self._settings = _settings(self.writes, lease_ms, for_one_transaction=False)
         self._pooled = False
         self._behind_a_pooler(_settings(self.writes, lease_ms, for_one_transaction=True))
-        self._insert_runs = _insert_runs(self.tables.runs)
-        self._notify = select(
-            func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))
+        self._insert_runs = Prepared(self.writes, _insert_runs(self.tables.runs))
+        self._notify = Prepared(
+            self.writes,
+            select(func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))),
         )
 
     def prepare(self) -> None:
@@ -155,7 +157,7 @@ class PostgresBackend:
 
     def many(self, columns: ColumnTypes, build: Callable[[Columns], Executable]) -> Many:
         """Prepare for rows in one JSON parameter."""
-        return _FromJson(columns, build)
+        return _FromJson(self.writes, columns, build)
 
     def insert(self, table: Table, columns: Sequence[str]) -> Many:
         """Prepare for COPY."""
@@ -164,12 +166,11 @@ class PostgresBackend:
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
         """Insert or ignore; in the order of the ids, so that two processes never wait for each other."""
         ordered = sorted(rows, key=lambda row: str(row[0]))
-        given = {"rows": _json_rows(RUN_COLUMNS, ordered)}
-        return set(connection.execute(self._insert_runs, given).scalars())
+        return {row[0] for row in self._insert_runs(connection, {"rows": _json_rows(RUN_COLUMNS, ordered)})}
 
     def announce(self, connection: Connection, sender: str) -> None:
         """Notify: the server sends it when the transaction commits."""
-        connection.execute(self._notify, {"channel": self._channel, "sender": sender})
+        self._notify(connection, {"channel": self._channel, "sender": sender})
 
     def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
         """Listen, over a connection and in a thread of its own."""
@@ -252,12 +253,12 @@ class _Copy:
 class _FromJson:
     """Execute a statement for rows that are given as one JSON parameter; bytes go as base64."""
 
-    def __init__(self, columns: ColumnTypes, build: Callable[[Columns], Executable]) -> None:
+    def __init__(self, engine: Engine, columns: ColumnTypes, build: Callable[[Columns], Executable]) -> None:
         self._columns = tuple(columns)
-        self._statement = build(_decoded(_recordset("rows", "given", columns), columns))
+        self._statement = Prepared(engine, build(_decoded(_recordset("rows", "given", columns), columns)))
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
-        connection.execute(self._statement, {"rows": _json_rows(self._columns, rows)})
+        self._statement(connection, {"rows": _json_rows(self._columns, rows)})
 
 
 def _driver(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:

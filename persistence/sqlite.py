@@ -28,6 +28,7 @@ from sqlalchemy.sql.schema import Table
 from amends.persistence import worker_lock
 from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, column_types, id_listing
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
+from amends.persistence.prepared import Prepared, on_driver
 from amends.persistence.records import WorkerRow
 from amends.persistence.rows import RUN_COLUMNS
 from amends.persistence.sqlite_watch import FileWatch
@@ -63,7 +64,7 @@ class SqliteBackend:
         self.engines: tuple[Engine, ...] = (self.engine, self.reads, self.writes, self.migrations)
         self._insert_runs = self.insert(self.tables.runs, RUN_COLUMNS)
         runs = self.tables.runs
-        self._taken = select(runs.c.id).where(self.among(runs.c.id, "ids"))
+        self._taken = Prepared(self.writes, select(runs.c.id).where(self.among(runs.c.id, "ids")))
 
     def prepare(self) -> None:
         """Switch the file to WAL, durably; warn of versions known to corrupt it in a rare race."""
@@ -126,8 +127,8 @@ class SqliteBackend:
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
         """Look which ids are taken, then insert the rest: nobody comes between in such a transaction."""
         wanted = {str(row[0]) for row in rows}
-        taken = connection.execute(self._taken, {"ids": id_listing(wanted)})
-        free = wanted.difference(taken.scalars())
+        taken = self._taken(connection, {"ids": id_listing(wanted)})
+        free = wanted.difference(row[0] for row in taken)
         self._insert_runs(connection, [row for row in rows if row[0] in free])
         return free
 
@@ -188,7 +189,7 @@ class _ExecuteMany:
         if self._pick is not None:
             rows = [self._pick(row) for row in rows]
         if rows:
-            connection.exec_driver_sql(self._sql, list(rows))
+            on_driver(connection, self._sql, rows, many=True)
 
 
 def _refuse_nul(rows: Sequence[tuple[Cell, ...]]) -> None:

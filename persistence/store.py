@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Collection, Sequence
 
@@ -28,6 +29,7 @@ from amends.persistence.backend import Backend, Columns, id_listing, listing
 from amends.persistence.batch import Known, Rows, RunState, asked, decide
 from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
+from amends.persistence.prepared import Prepared
 from amends.persistence.records import Cause, Receipt, Status, Write
 from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS, INBOX_COLUMNS
 
@@ -79,23 +81,23 @@ class Store:
         """Look at the server's clock, where there is one."""
         if self._time is not None:
             before = time.monotonic()
-            self._clock.observe(connection.execute(self._time).scalar_one(), before, time.monotonic())
+            self._clock.observe(self._time(connection, {})[0][0], before, time.monotonic())
 
     def fence(self, connection: Connection, lease: Lease) -> bool:
         """Renew the lease and note the batch's number; False if the lease is lost."""
         before = time.monotonic()
-        row = connection.execute(
-            self._fence,
+        rows = self._fence(
+            connection,
             {
                 "worker": lease.worker,
                 "old_epoch": lease.epoch,
                 "new_batch": lease.batch,
                 "until": self._clock.now() + lease.lease_ms,
             },
-        ).first()
-        if row is None:
+        )
+        if not rows:
             return False
-        server: int | None = row[0]
+        server: int | None = rows[0][0]
         if server is not None:
             self._clock.observe(server, before, time.monotonic())
         return True
@@ -105,7 +107,7 @@ class Store:
     ) -> dict[str, RunState]:
         """Lock runs and tell their states; unless `wait`, leave out those that others have locked."""
         query = self._wait_for_runs if wait else self._lock_runs
-        found = connection.execute(query, {"ids": id_listing(sorted(ids))})
+        found = query(connection, {"ids": id_listing(sorted(ids))})
         return {
             run_id: RunState(Status(status), None if cause is None else Cause(cause), mail)
             for run_id, status, cause, mail in found
@@ -113,14 +115,13 @@ class Store:
 
     def existing_runs(self, connection: Connection, ids: Collection[str]) -> set[str]:
         """Tell which of the runs exist."""
-        found = connection.execute(self._existing_runs, {"ids": id_listing(ids)})
-        return set(found.scalars())
+        return {run_id for (run_id,) in self._existing_runs(connection, {"ids": id_listing(ids)})}
 
     def existing_keys(
         self, connection: Connection, keys: Collection[tuple[str, str]]
     ) -> set[tuple[str, str]]:
         """Tell which of the (run, key) pairs are in an inbox."""
-        found = connection.execute(self._existing_keys, {"keys": listing(("run_id", "key"), keys)})
+        found = self._existing_keys(connection, {"keys": listing(("run_id", "key"), keys)})
         return {(run_id, key) for run_id, key in found}
 
     def _write_rows(self, connection: Connection, rows: Rows) -> None:
@@ -145,8 +146,9 @@ class Store:
             self._backend.tables.workers,
         )
         server_time = self._backend.server_time()
-        self._time = None if server_time is None else select(server_time)
-        self._fence = (
+        prepared = functools.partial(Prepared, self._backend.writes)
+        self._time = None if server_time is None else prepared(select(server_time))
+        self._fence = prepared(
             update(workers)
             .where(workers.c.id == bindparam("worker"), workers.c.epoch == bindparam("old_epoch"))
             .values(batch=bindparam("new_batch"), lease_until=bindparam("until"))
@@ -154,12 +156,14 @@ class Store:
         )
         wanted = self._backend.among(runs.c.id, "ids")
         states = select(runs.c.id, runs.c.status, runs.c.cause, runs.c.mail).where(wanted)
-        self._lock_runs = states.with_for_update(skip_locked=True)
-        self._wait_for_runs = states.order_by(runs.c.id).with_for_update()
-        self._existing_runs = select(runs.c.id).where(wanted)
+        self._lock_runs = prepared(states.with_for_update(skip_locked=True))
+        self._wait_for_runs = prepared(states.order_by(runs.c.id).with_for_update())
+        self._existing_runs = prepared(select(runs.c.id).where(wanted))
         keys = self._backend.listed("keys", {"run_id": Text, "key": Text})
-        self._existing_keys = select(inbox.c.run_id, inbox.c.key).join_from(
-            keys, inbox, (inbox.c.run_id == keys.c.run_id) & (inbox.c.key == keys.c.key)
+        self._existing_keys = prepared(
+            select(inbox.c.run_id, inbox.c.key).join_from(
+                keys, inbox, (inbox.c.run_id == keys.c.run_id) & (inbox.c.key == keys.c.key)
+            )
         )
 
     def _prepare_rows(self) -> None:
