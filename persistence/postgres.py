@@ -237,11 +237,16 @@ class _Copy:
     """Insert rows by COPY in binary form."""
 
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
-        self._statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
             sql.Identifier(table.schema or "public", table.name),
             sql.SQL(", ").join(map(sql.Identifier, columns)),
         )
-        self._types = [_SERVER_TYPES[kind] for kind in column_types(table, columns).values()]
+        # Rendered and looked up once: either takes longer than to send a row.
+        self._statement = statement.as_bytes()
+        self._types = [
+            psycopg.adapters.types.get_oid(_SERVER_TYPES[kind])
+            for kind in column_types(table, columns).values()
+        ]
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
         with _driver(connection).cursor() as cursor, cursor.copy(self._statement) as copy:

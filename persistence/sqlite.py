@@ -233,7 +233,7 @@ def _engine(
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(how)
+            on_driver(connection, how, ())
 
     return engine
 
