@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -136,7 +137,8 @@ class Executor:
             if called is None or not called.is_async:
                 return self._landed(called, await self._in_thread(call, attempt, started))
             self._watch(attempt)
-            return self._landed(called, await call())
+            made = call()
+            return self._landed(called, await made if inspect.isawaitable(made) else made)
         except asyncio.CancelledError as error:
             return Outcome.UNKNOWN, None, self._why_cancelled(attempt, error)
         except KeyboardInterrupt:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from amends.persistence.database import Database
-from amends.persistence.records import Serves, WorkerRow
+from amends.persistence.errors import DatabaseUnavailable
+from amends.persistence.records import Loaded, Serves, WorkerRow
 from amends.persistence.writer import Writer
 from amends.sagas.alarm import Alarm
 from amends.sagas.driver import Driver
@@ -20,6 +22,8 @@ from amends.sagas.saga import Saga
 from amends.sagas.waits import Settled, Waits
 
 T = TypeVar("T")
+
+log = logging.getLogger("amends")
 
 CLAIM_AT_ONCE = 500
 SLOW_POLL = 5.0
@@ -183,10 +187,20 @@ class Scheduler:
             self.claim()
 
     async def _reload(self, run_id: str, epoch: int) -> None:
-        loaded = await self.read(self._database.load, run_id)
+        loaded = await self._load(run_id)
         if loaded is not None and loaded.run.owner == self._worker:
             self._driver.adopt(loaded, epoch)
             self._mail.ask()
+
+    async def _load(self, run_id: str) -> Loaded | None:
+        """Load a run that this worker owns and nobody else would look at: the database is waited for."""
+        while not self._closed:
+            try:
+                return await self.read(self._database.load, run_id)
+            except DatabaseUnavailable as problem:
+                log.warning("run %s is loaded later: %s", run_id, problem)
+                await asyncio.sleep(AWAITED_POLL)
+        return None
 
     async def _answer(self, call: Callable[[Callable[[T], None]], None]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()

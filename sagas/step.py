@@ -60,7 +60,7 @@ class Compensation(Generic[R]):
         self.version = version
         self.retry = retry
         self.timeout_ms = round(timeout / timedelta(milliseconds=1))
-        self.is_async = inspect.iscoroutinefunction(fn)
+        self.is_async = is_async(fn)
         self._check()
 
     @property
@@ -109,7 +109,7 @@ class Step(Generic[P, R]):
         self.name = name
         self.options = options
         self.timeout_ms = round(options.timeout / timedelta(milliseconds=1))
-        self.is_async = inspect.iscoroutinefunction(fn)
+        self.is_async = is_async(fn)
         self.arguments = Arguments(fn, f"step {name!r}", names)
         self.arguments.resolve()
         self._result: JsonType[Any] | None = None
@@ -206,6 +206,11 @@ class Step(Generic[P, R]):
 
     def _result_type(self) -> JsonType[Any]:
         return json_type(self.arguments.hints().get("return", Any), f"step {self.name!r}: its result")
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Tell whether calling it gives an awaitable, also through a decorator's plain wrapper."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(inspect.unwrap(fn))
 
 
 UNDO_RETRY = Retry(attempts=10)

@@ -256,7 +256,7 @@ async def test_an_entry_that_newer_code_wrote_is_refused_in_words(sqlite_url: st
             assert set(connection.execute(_FORMATS).scalars()) == {1}
         with coordinator.engine.begin() as connection:
             connection.execute(text("UPDATE amends_journal SET format = 2 WHERE seq = 1"))
-        with pytest.raises(RecordUnreadable, match=r"Entry 1 of run .* has format 2.*A newer amends wrote it"):
+        with pytest.raises(RecordUnreadable, match=r"Entry 1 of run .* has format 2.*A newer amends wrote"):
             await run.journal()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -192,3 +195,30 @@ async def test_keys_stay_the_same_in_another_process(database_url: str) -> None:
         await coordinator.run_until_idle()
     assert len(keys) == 2
     assert keys[0] == keys[1]
+
+
+def traced(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate without knowing of coroutines."""
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any) -> Any:
+        return fn(*args)
+
+    return wrapper
+
+
+@step(name="steps.wrapped")
+@traced
+async def wrapped(number: int) -> int:
+    await asyncio.sleep(0)
+    return number + 1
+
+
+@on_a_loop
+async def test_an_async_step_behind_a_plain_decorator_is_awaited(sqlite_url: str) -> None:
+    @saga(name="steps.decorated")
+    async def body() -> Any:
+        return await wrapped(1)
+
+    assert await result_of(sqlite_url, body) == 2
+    assert await wrapped(2) == 3
