@@ -46,7 +46,7 @@ from amends.sagas.errors import (
 )
 from amends.sagas.handle import Run, RunInfo, Standing
 from amends.sagas.journal import Entry, Kind
-from amends.sagas.outcome import Effect, OnUnknown, Outcome
+from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
@@ -73,9 +73,11 @@ __all__ = [
     "Fatal",
     "InputInvalid",
     "Kind",
+    "Landed",
     "NoEffect",
     "NonDeterminism",
     "NotInBody",
+    "NotLanded",
     "OnUnknown",
     "Outcome",
     "OutsideRun",

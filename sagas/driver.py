@@ -26,7 +26,7 @@ from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
 from amends.sagas.journal import Entry, Kind, from_row
-from amends.sagas.news import Attempted, News, Turn
+from amends.sagas.news import Attempted, Beat, News, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
@@ -162,9 +162,17 @@ class Driver:
             return
         self._carry(held, turn)
 
-    def attempted(self, run_id: str, item: Attempted) -> None:
-        """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox."""
+    def attempted(self, run_id: str, item: Attempted | Beat) -> None:
+        """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox.
+
+        What an attempt under way tells of itself is only for a run that is held.
+        """
         held = self._held.get(run_id)
+        if isinstance(item, Beat):
+            if held is not None:
+                held.news.append(item)
+                self._queue(held)
+            return
         if held is None:
             self._send_late(run_id, item)
             return
@@ -386,7 +394,7 @@ class Driver:
                 self._send_late(held.run.row.id, item)
 
     def _send_late(self, run_id: str, item: Attempted) -> None:
-        if item.read:
+        if item.read or item.probing:
             return
         meta = {
             "ref": item.ref,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amends.persistence.records import Cause, RunChange, RunRow
+from amends.persistence.records import AuditRow, Cause, RunChange, RunRow
 from amends.persistence.records import Status as Stored
 from amends.sagas import settling, taking
 from amends.sagas.body import Body, Command
@@ -145,7 +146,10 @@ class LiveRun:
     ) -> tuple[Entry, int | None]:
         """Append an entry. Gives it, and the number of the step whose outcome it delivers to the body."""
         entry = Entry(self.history.seq + 1, kind, at, ref, attempt, name, meta or {}, payload)
+        asked = self.history.asked
         delivered = self.history.apply(entry)
+        if asked and self.history.pivoted:
+            self.refuse_cancel(at)
         self.draft.entries.append(entry)
         if not entry.meta.get("read"):
             self.draft.durable = True
@@ -225,7 +229,21 @@ class LiveRun:
 
     def execute(self, step: StepRecord) -> None:
         """Ask for the step's current attempt."""
-        self._start(step.ref, step.attempt, step.name, step.key, step.arguments, step.timeout_ms)
+        self._start(
+            step.ref,
+            step.attempt,
+            step.name,
+            step.key,
+            step.arguments,
+            step.timeout_ms,
+            details=step.details,
+        )
+
+    def execute_probe(self, step: StepRecord) -> None:
+        """Ask the step's probe whether its effect is in the world."""
+        self._start(
+            step.ref, step.attempt, step.name, step.key, step.arguments, step.timeout_ms, probing=True
+        )
 
     def execute_undo(self, step: StepRecord) -> None:
         """Ask for the current attempt of the step's compensation."""
@@ -261,9 +279,20 @@ class LiveRun:
         for attempt in [attempt for attempt in self.draft.attempts if not attempt.undoing]:
             self._withdraw(attempt, now)
         self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)
-        self.dues = [item for item in self.dues if self.history.steps[item[1]].undoing is Undoing.WAITING]
+        self.dues = [item for item in self.dues if self._still_due(self.history.steps[item[1]])]
         heapq.heapify(self.dues)
         self.draft.change = self.state()
+
+    def _still_due(self, step: StepRecord) -> bool:
+        return step.undoing is Undoing.WAITING or step.phase is Phase.DOUBTFUL
+
+    def refuse_cancel(self, now: int) -> None:
+        """Note that a cancel came too late: the run has passed its point of no return (S14)."""
+        self.draft.audit.append(
+            AuditRow(
+                self.row.id, now, self.worker, "cancel refused", json.dumps({"reason": "point of no return"})
+            )
+        )
 
     def park(self, reason: str) -> None:
         """Note that the run needs a person; it is parked once nothing of it is under way."""
@@ -302,8 +331,8 @@ class LiveRun:
     def _withdraw(self, attempt: Attempt, now: int) -> None:
         """Take back an attempt that this very turn asks for: it was never sent."""
         self.draft.attempts.remove(attempt)
-        if attempt.ref in self.history.steps:
-            self.executing.discard((attempt.ref, attempt.attempt, False))
+        self.executing.discard((attempt.ref, attempt.attempt, False))
+        if attempt.ref in self.history.steps and not attempt.probing:
             error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
             self.record(
                 Kind.FAILED,
@@ -320,9 +349,24 @@ class LiveRun:
             return
         self.record(Kind.ABANDONED, now, step.ref, name=step.name)
 
-    def _start(self, ref: int, attempt: int, name: str, key: str, arguments: bytes, timeout_ms: int) -> None:
+    def _start(
+        self,
+        ref: int,
+        attempt: int,
+        name: str,
+        key: str,
+        arguments: bytes,
+        timeout_ms: int,
+        *,
+        probing: bool = False,
+        details: bytes | None = None,
+    ) -> None:
         self.executing.add((ref, attempt, False))
-        self.draft.attempts.append(Attempt(self.row.id, ref, attempt, name, key, arguments, timeout_ms))
+        self.draft.attempts.append(
+            Attempt(
+                self.row.id, ref, attempt, name, key, arguments, timeout_ms, probing=probing, details=details
+            )
+        )
 
     def _error_of(self, step: StepRecord) -> BaseException:
         failure = Failure.from_json(step.error or b"{}")
