@@ -276,9 +276,9 @@ class LiveRun:
         self.close()
         self.executing.difference_update((ref, 1, False) for ref in self.reads)
         self.reads.clear()
+        self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)
         for attempt in [attempt for attempt in self.draft.attempts if not attempt.undoing]:
             self._withdraw(attempt, now)
-        self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)
         self.dues = [item for item in self.dues if self._still_due(self.history.steps[item[1]])]
         heapq.heapify(self.dues)
         self.draft.change = self.state()
