@@ -16,6 +16,7 @@ from amends.sagas.context import (
 )
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import (
+    ActionRefused,
     AmendsError,
     CoordinatorClosed,
     DatabaseNewer,
@@ -55,6 +56,7 @@ from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncRun
 
 __all__ = [
+    "ActionRefused",
     "AmendsError",
     "Codec",
     "Compensation",

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from math import inf
 
-from amends.sagas.history import StepRecord, Undoing
+from amends.sagas.history import SETTLED, StepRecord, Undoing
 from amends.sagas.outcome import Effect
 
 
@@ -20,9 +20,7 @@ class UndoOrder:
     """
 
     def __init__(self, steps: Mapping[int, StepRecord]) -> None:
-        owed = [
-            step for step in steps.values() if step.handler is not None and step.undoing is not Undoing.DONE
-        ]
+        owed = [step for step in steps.values() if step.handler is not None and step.undoing not in SETTLED]
         self._steps = steps
         self._unsettled = [(-step.intent_seq, step.ref) for step in owed]
         self._idle = [(-_delivered(step), -step.intent_seq, step.ref) for step in owed]

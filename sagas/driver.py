@@ -18,6 +18,7 @@ from amends.persistence.records import (
     Receipt,
     RunChange,
     RunRow,
+    Wake,
     Write,
     Written,
 )
@@ -408,7 +409,8 @@ class Driver:
         key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{self._worker}"
         row = InboxRow(run_id, key, Kind.LATE.value, self._now(), json.dumps(meta), item.result or item.error)
         landed = item.outcome == "landed" and not item.undoing
-        self._writer.submit(Write(run_id, inbox=row, reopen=landed), functools.partial(self._sent_late, row))
+        wake = Wake.EVIDENCE if landed else Wake.NONE
+        self._writer.submit(Write(run_id, inbox=row, wake=wake), functools.partial(self._sent_late, row))
 
     def _sent_late(self, row: InboxRow, receipt: Receipt) -> None:
         """Audit what came too late even to be taken: an outcome is never dropped (S5)."""

@@ -29,10 +29,12 @@ class Undoing(StrEnum):
     WAITING = "waiting"
     DONE = "done"
     STUCK = "stuck"
+    WAIVED = "waived"
 
 
 UNDER_WAY = (Phase.RUNNING, Phase.WAITING, Phase.DOUBTFUL)
 MOVING = (Undoing.RUNNING, Undoing.WAITING)
+SETTLED = (Undoing.DONE, Undoing.WAIVED)
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ class StepRecord:
     @property
     def owed(self) -> bool:
         """Tell whether its compensation must still succeed if it is undone."""
-        return self.handler is not None and self.may_stand and self.undoing is not Undoing.DONE
+        return self.handler is not None and self.may_stand and self.undoing not in SETTLED
 
     @property
     def moving(self) -> bool:
@@ -153,8 +155,10 @@ class History:
             self.unsettled[step.ref] = step
         elif self.unsettled:
             self.unsettled.pop(step.ref, None)
-        if step.undoing is Undoing.STUCK:
+        if step.undoing is Undoing.STUCK and step.owed:
             self.stuck[step.ref] = step
+        elif self.stuck:
+            self.stuck.pop(step.ref, None)
         if step.phase is Phase.DOUBTFUL:
             self.doubts[step.ref] = step
         elif self.doubts:
@@ -259,6 +263,9 @@ def _retry(history: History, entry: Entry) -> StepRecord:
     _weigh(step, entry)
     step.phase, step.due_at, step.error = Phase.WAITING, entry.meta["due"], entry.payload
     step.attempt = (entry.attempt or step.attempt) + 1
+    if "by" in entry.meta:
+        # Asked for by a person: its policy counts from here on.
+        step.lost = step.attempt - 1
     return step
 
 
@@ -322,8 +329,9 @@ def _late(history: History, entry: Entry) -> StepRecord | None:
     return step
 
 
-def _cancel(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape for all
-    history.asked = None if history.pivoted or history.compensating else Cause.CANCEL
+def _cancel(history: History, entry: Entry) -> None:
+    lost = history.pivoted or history.compensating
+    history.asked = None if lost else Cause(entry.meta.get("cause", Cause.CANCEL))
 
 
 def _overdue(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape for all
@@ -332,7 +340,7 @@ def _overdue(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shap
 
 def _switch(history: History, entry: Entry) -> None:
     history.compensating, history.cause, history.error = True, Cause(entry.meta["cause"]), entry.payload
-    history.asked = None
+    history.asked, history.ended = None, False
     for step in list(history.active.values()):
         _stop_waiting(step, entry)
         history._file(step)  # noqa: SLF001 - as above
@@ -349,6 +357,14 @@ def _undo_retry(history: History, entry: Entry) -> StepRecord:
     step = history._of(entry)  # noqa: SLF001 - as above
     step.undoing, step.undo_due_at, step.undo_error = Undoing.WAITING, entry.meta["due"], entry.payload
     step.undo_attempt = (entry.attempt or step.undo_attempt) + 1
+    if "by" in entry.meta:
+        step.undo_lost = step.undo_attempt - 1
+    return step
+
+
+def _waived(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.undoing, step.undo_due_at, history.undone = Undoing.WAIVED, None, True
     return step
 
 
@@ -403,6 +419,7 @@ APPLY: dict[Kind, Callable[[History, Entry], StepRecord | None]] = {
     Kind.UNDO_LOST: _undo_lost,
     Kind.UNDONE: _undone,
     Kind.UNDO_FAILED: _undo_failed,
+    Kind.WAIVED: _waived,
     Kind.PARKED: _parked,
     Kind.RESUMED: _resumed,
     Kind.ENDED: _ended,

@@ -16,6 +16,10 @@ FORMAT: Final = 1
 """The layout of meta and payload that this code writes, and the newest that it reads."""
 
 
+OPERATOR: Final = "operator"
+"""The kind of an inbox row that holds an operator's action; what comes of it are entries of other kinds."""
+
+
 class Kind(StrEnum):
     """What an entry records."""
 
@@ -55,6 +59,8 @@ class Kind(StrEnum):
     """A compensation succeeded."""
     UNDO_FAILED = "undo_failed"
     """A compensation failed for good."""
+    WAIVED = "waived"
+    """A person gave up a compensation: the effect stays, and is said to."""
     PARKED = "parked"
     """The run waits for a person; the reason says why."""
     RESUMED = "resumed"

@@ -88,6 +88,8 @@ def leave(run: LiveRun, now: int) -> None:
     """With nothing under way: end, park or release the run where its state asks for it."""
     if run.park_reason:
         _write_parked(run, run.park_reason, now)
+    elif run.history.ended and not run.history.compensating:
+        _end_again(run, now)
     elif run.needs is not None:
         _hand_on(run, run.needs, now)
     elif any(step.due_at is None for step in run.history.doubts.values()):
@@ -217,6 +219,13 @@ def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) ->
     run.record(Kind.ENDED, now, meta={"status": status.value}, payload=result)
     history = run.history
     run.draft.change = RunChange(status, history.cause, result, history.error, now, None, True)  # noqa: FBT003 - RunChange's release
+    run.draft.ended = True
+
+
+def _end_again(run: LiveRun, now: int) -> None:
+    """Put a completed run back where it was: what it was woken for came to nothing."""
+    row = run.row
+    run.draft.change = RunChange(Stored.COMPLETED, row.cause, row.result, row.error, now, None, True)  # noqa: FBT003 - RunChange's release
     run.draft.ended = True
 
 

@@ -6,12 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import AuditRow, Cause, InboxRow
+from amends.sagas import operating
 from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_undo, late_meta
 from amends.sagas.body import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
 from amends.sagas.history import Phase, StepRecord, Undoing
-from amends.sagas.journal import Kind, join_read
+from amends.sagas.journal import OPERATOR, Kind, join_read
 from amends.sagas.news import Attempted, Beat, News
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
@@ -137,11 +138,9 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
     run.mail = max(run.mail, row.number)
     meta = json.loads(row.meta) if row.meta else {}
     if row.kind == Kind.CANCEL:
-        run.record(Kind.CANCEL, now, meta=meta)
-        if run.history.pivoted:
-            run.refuse_cancel(now)
-        elif run.history.asked and not run.history.pivots and not run.history.ended:
-            run.switch(Cause.CANCEL, now)
+        operating.turn_round(run, now, Cause.CANCEL, meta)
+    elif row.kind == OPERATOR:
+        operating.take(run, row, now)
     else:
         step = run.history.steps.get(meta["ref"])
         if step is not None and _resolves(step, meta):

@@ -182,7 +182,8 @@ def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(DefinitionError, match="heartbeat"):
         step(name="doubts.no", heartbeat=dt.timedelta(0))
 
-    async def find(one: int) -> NotLanded: ...
+    async def find(one: int) -> NotLanded:
+        return NotLanded(str(one))
 
     with pytest.raises(DefinitionError, match="it gets those of the step"):
 

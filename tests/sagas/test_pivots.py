@@ -305,11 +305,12 @@ def test_what_goes_one_way_takes_no_compensation(effect: str) -> None:
 @on_a_loop
 async def test_a_probe_says_what_became_of_a_pivot(database_url: str) -> None:
     """S2, S14: absent, so it is tried again; found, so the run goes on with what it found."""
-    answers = [NotLanded(), Landed("found")]
+    answers: list[Landed[str] | NotLanded] = [NotLanded(), Landed("found")]
 
     async def look() -> Landed[str] | NotLanded:
         DONE.append("look")
-        return answers.pop(0)
+        found: Landed[str] | NotLanded = answers.pop(0)
+        return found
 
     pay = paying(OSError("?"), OSError("?"), on_unknown=look)
 
