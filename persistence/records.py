@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Status(StrEnum):
@@ -219,12 +220,20 @@ class Loaded:
     epoch: int | None = None
 
 
+OTHER_CODE: Final = "code!="
+"""How the need of a parked run begins that goes on under any other code than the one named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Serves:
-    """What a worker can run: sagas by name and version, and compensation handlers by name and version."""
+    """What a worker can run: sagas by name and version, and compensation handlers by name and version.
+
+    `code` is the need of a run that is parked under this worker's code, and goes on under any other.
+    """
 
     sagas: frozenset[tuple[str, str]]
     handlers: frozenset[str] = frozenset()
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ class Driver:
         self._idle.set()
         self.executor: Executor | None = None
         self.elsewhere: frozenset[str] = frozenset()
+        self.code = ""
         self.closing = False
         self._cut_short: frozenset[Key] | None = None
 
@@ -231,6 +232,7 @@ class Driver:
     def _hold(self, row: RunRow, epoch: int | None = None) -> Held:
         run = LiveRun(SAGAS.get((row.saga, row.version)), row, self._limits, worker=self._worker)
         run.elsewhere = self.elsewhere
+        run.code = self.code
         held = Held(run, (self._writer.epoch or 0) if epoch is None else epoch)
         self._held[row.id] = held
         self._idle.clear()

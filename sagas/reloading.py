@@ -31,7 +31,7 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
             matcher = _begin(run, replaying=bool(entries) or _was_held(run))
         _replay(run, entries, matcher)
     except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
-        run.park(reason_of(problem))
+        run.park(reason_of(problem), mends=isinstance(problem, Diverged))
         _fold_rest(run, entries)
     if run.history.parked:
         run.lost = run.lost or run.history.parked_lost

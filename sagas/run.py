@@ -49,7 +49,7 @@ class LiveRun:
 
     `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
     are the outcomes of reads that wait for the next write, `elsewhere` the compensation handlers that other
-    workers have.
+    workers have, `code` the need of a run that can only go on under other code than this worker's.
     """
 
     def __init__(self, saga: Saga[..., Any] | None, row: RunRow, limits: Limits, *, worker: str = "") -> None:
@@ -63,12 +63,14 @@ class LiveRun:
         self.lost = row.lost > 0
         self.held: list[Entry] = []
         self.elsewhere: frozenset[str] = frozenset()
+        self.code = ""
         self.draft = Turn()
         self.reads: dict[int, Command] = {}
         self.dues: list[tuple[int, int]] = []
         self.executing: set[tuple[int, int, bool]] = set()
         self.order: UndoOrder | None = None
         self.park_reason = ""
+        self.park_needs: str | None = None
         self.needs: str | None = None
         self.window: int | None = None
 
@@ -95,14 +97,14 @@ class LiveRun:
                 settling.start_due(self, now)
             taking.take(self, item, now, advance=advance)
         except PARKING as problem:
-            self.park(reason_of(problem))
+            self.park(reason_of(problem), mends=isinstance(problem, Diverged))
 
     def _settle(self, now: int) -> None:
         try:
             settling.fire_due(self, now)
             settling.settle(self, now)
         except PARKING as problem:
-            self.park(reason_of(problem))
+            self.park(reason_of(problem), mends=isinstance(problem, Diverged))
         if not self.executing and not self._leaves():
             settling.leave(self, now)
 
@@ -294,10 +296,14 @@ class LiveRun:
             )
         )
 
-    def park(self, reason: str) -> None:
-        """Note that the run needs a person; it is parked once nothing of it is under way."""
+    def park(self, reason: str, *, mends: bool = False) -> None:
+        """Note that the run needs a person; it is parked once nothing of it is under way.
+
+        `mends` tells that other code may go on with it, so that it is tried again by itself.
+        """
         if not self.park_reason:
             self.park_reason = reason
+            self.park_needs = (self.code or None) if mends else None
             self.draft.durable = True
             self.close()
 

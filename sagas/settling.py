@@ -87,7 +87,7 @@ def settle(run: LiveRun, now: int) -> None:
 def leave(run: LiveRun, now: int) -> None:
     """With nothing under way: end, park or release the run where its state asks for it."""
     if run.park_reason:
-        _write_parked(run, run.park_reason, now)
+        _write_parked(run, run.park_reason, now, run.park_needs)
     elif run.history.ended and not run.history.compensating:
         _end_again(run, now)
     elif run.needs is not None:
@@ -183,7 +183,8 @@ def _body_ended(run: LiveRun, body: Body, now: int) -> None:
             return
         run.park(
             f"stuck forward: the run has passed its point of no return, and then failed: {error!r}; "
-            "it goes on under code that copes with that"
+            "it goes on under code that copes with that",
+            mends=True,
         )
         return
     run.switch(Cause.ERROR, now, describe(error).to_json())
