@@ -16,7 +16,7 @@ from amends.sagas.errors import StepFailed, StepTimeout, WorkerLost
 
 LONGEST_TEXT = 8_000
 DEEPEST = 10
-CONTROL = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+CONTROL = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, StopIteration, SystemExit)
 """Raised again in a body or a caller, these would stop it instead of telling it something."""
 GROUPS = (ExceptionGroup, BaseExceptionGroup)
 
