@@ -164,14 +164,18 @@ class Fatal(AmendsError):
 
 
 class RetryAfter(AmendsError):
-    """Raise it in a step to set when the next attempt starts, `seconds` from now."""
+    """Raise it in a step to ask for another attempt, `seconds` from now; None leaves that to the policy.
 
-    def __init__(self, seconds: float, message: str = "") -> None:
+    One that is a `NoEffect` too, says that nothing happened and is tried again all the same.
+    """
+
+    def __init__(self, seconds: float | None, message: str = "") -> None:
         super().__init__(seconds, message)
         self.seconds = seconds
 
     def __str__(self) -> str:
-        return self.args[1] or f"try again after {self.seconds} s"
+        when = "later" if self.seconds is None else f"after {self.seconds} s"
+        return self.args[1] or f"try again {when}"
 
 
 class NonDeterminism(AmendsError):
