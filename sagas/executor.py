@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amends.sagas.body import too_large
-from amends.sagas.context import BODY, STEP, CurrentStep
+from amends.sagas.context import BODY, STEP, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepFailed, StepTimeout
 from amends.sagas.failure import describe
@@ -119,6 +119,7 @@ class Executor:
             await asyncio.sleep(LEASE_POLL)
         if generation != self._generation:
             return None
+        begin_attempt(attempt.timeout_ms / 1000)
         started = self._now()
         called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
         try:
