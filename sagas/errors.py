@@ -18,11 +18,13 @@
     │   └── WorkerLost             the worker died during the attempt
     ├── NoEffect                   raised by a step: nothing happened in the world
     ├── Fatal                      raised by a step: don't try again
-    ├── RetryAfter                 raised by a step: try again after so many seconds
+    ├── RetryAfter                 raised by a step: try again, after so many seconds
     ├── NonDeterminism             the body asks for something else than the journal says
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
     ├── CoordinatorClosed          the coordinator isn't open
+    ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
+    ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
                                    DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
 """

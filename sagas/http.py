@@ -9,7 +9,7 @@
     └── Unclear          no answer, a cut connection, 5xx: nobody knows; tried again
 
 The first three are a `NoEffect`, and those that are tried again a `RetryAfter`: after the seconds that the
-service asked for, or else as the step's `Retry` says. See docs/http.md.
+service asked for, or else as the step's `Retry` says. See docs/apis.md.
 """
 
 from __future__ import annotations

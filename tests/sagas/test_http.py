@@ -89,30 +89,41 @@ async def opened(kind: Kinds, **options: Any) -> AsyncIterator[Any]:
             made.close()
 
 
-@step(retry=ONCE, timeout=dt.timedelta(seconds=20))
-async def posts_async(url: str, options: dict[str, list[int]]) -> int:
-    return (await http.call(current_step().resources, "POST", url, json={"a": 1}, **options)).status_code
+Statuses = list[int]
 
 
 @step(retry=ONCE, timeout=dt.timedelta(seconds=20))
-def posts_sync(url: str, options: dict[str, list[int]]) -> int:
-    return http.call(current_step().resources, "POST", url, json={"a": 1}, **options).status_code
+async def posts_async(url: str, ok: Statuses, no_effect: Statuses | None) -> int:
+    client: httpx.AsyncClient = current_step().resources
+    return (await http.call(client, "POST", url, json={"a": 1}, ok=ok, no_effect=no_effect)).status_code
+
+
+@step(retry=ONCE, timeout=dt.timedelta(seconds=20))
+def posts_sync(url: str, ok: Statuses, no_effect: Statuses | None) -> int:
+    client: httpx.Client = current_step().resources
+    return http.call(client, "POST", url, json={"a": 1}, ok=ok, no_effect=no_effect).status_code
 
 
 @saga
-async def post(url: str, options: dict[str, list[int]], is_async: bool) -> int:  # noqa: FBT001 - a saga's input
-    return await (posts_async if is_async else posts_sync)(url, options)
+async def post(url: str, is_async: bool, ok: Statuses, no_effect: Statuses | None) -> int:  # noqa: FBT001 - a saga's input
+    return await (posts_async if is_async else posts_sync)(url, ok, no_effect)
 
 
 async def posted(
-    url: str, database: str, kind: Kinds, timeout: float = 20, **options: list[int]
+    url: str,
+    database: str,
+    kind: Kinds,
+    *,
+    timeout: float = 20,
+    ok: Statuses | None = None,
+    no_effect: Statuses | None = None,
 ) -> tuple[Any, str | None]:
     """Run a saga that posts once; give its result or error, and the outcome of a failure in the journal."""
     async with (
         opened(kind, timeout=timeout) as client,
         Coordinator(database, resources=client) as coordinator,
     ):
-        run = await coordinator.start(post, url, options, kind is httpx.AsyncClient)
+        run = await coordinator.start(post, url, kind is httpx.AsyncClient, ok or [], no_effect)
         try:
             found: Any = await run.result(30)
         except RunFailed as error:
