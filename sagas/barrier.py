@@ -26,7 +26,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
-    Index,
     MetaData,
     Row,
     String,
@@ -67,7 +66,7 @@ def barrier_table(metadata: MetaData, name: str = "amends_barrier", *, schema: s
     One row per forward key. `request` is a digest, `answer` and `undo_answer` are JSON, `called_at` and
     `undone_at` milliseconds since 1970; a row without `called_at` is a compensation that came first.
     """
-    table = Table(
+    return Table(
         name,
         metadata,
         Column("key", String(LONGEST_KEY), primary_key=True),
@@ -79,8 +78,6 @@ def barrier_table(metadata: MetaData, name: str = "amends_barrier", *, schema: s
         CheckConstraint("called_at IS NOT NULL OR undone_at IS NOT NULL", name=f"{name}_moment"),
         schema=schema,
     )
-    Index(f"{name}_age", func.coalesce(table.c.undone_at, table.c.called_at))
-    return table
 
 
 def _system_time() -> int:

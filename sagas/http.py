@@ -28,7 +28,7 @@ from amends.sagas.refusal import refusal
 from amends.sagas.retry import NEVER
 from amends.sagas.sending import Sending
 
-__all__ = ["REFUSALS", "CallFailed", "Postponed", "Refused", "Unclear", "Unreachable", "call", "send"]
+__all__ = ["CallFailed", "Postponed", "REFUSALS", "Refused", "Unclear", "Unreachable", "call", "send"]
 
 REFUSALS: Final = frozenset(range(400, 500)) - {408, 499}
 """The statuses by which a service says that it did nothing: 4xx, without those for a caller that was lost."""
@@ -280,6 +280,6 @@ def _retry_after(headers: httpx.Headers) -> float | None:
         return min(NEVER, float(told))
     try:
         wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
     return max(0.0, wait.total_seconds())

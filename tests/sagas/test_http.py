@@ -161,6 +161,16 @@ async def test_a_refusal_carries_what_the_service_said(sqlite_url: str, web: Web
     assert not any(word in repr(error) for word in ("pass@", "secret"))
 
 
+@pytest.mark.parametrize("text", ["\N{GRINNING FACE}", "%01", "%22", "ä"])
+@on_a_loop
+async def test_a_refusal_in_any_script_comes_back_as_itself(sqlite_url: str, web: Web, text: str) -> None:
+    """Section 2: what an error carries fits into its record."""
+    url = f"{web.url}/status/402/{'p' * 900}?text={text}&after={'9' * 900}"
+    error, _ = await posted(url, sqlite_url, httpx.AsyncClient)
+    assert isinstance(error, http.Postponed)
+    assert error.body.startswith('{"code": "because-402", "text": "')
+
+
 @on_a_loop
 async def test_statuses_can_be_declared(sqlite_url: str, web: Web, client: Kinds) -> None:
     """S2: the user's declaration is the evidence."""
@@ -404,6 +414,12 @@ def test_a_refusal_behind_a_redirect_that_was_done_proves_nothing(web: Web) -> N
             http.call(client, "POST", f"{web.url}/status/303?to=/status/404")
         with pytest.raises(http.Refused):
             http.call(client, "POST", f"{web.url}/status/307?to=/status/404")
+
+
+def test_a_redirect_to_nobody_is_unknown(web: Web) -> None:
+    """S2: the service that was asked first has seen the request."""
+    with nobody() as closed, httpx.Client(follow_redirects=True) as client, pytest.raises(http.Unclear):
+        http.call(client, "POST", f"{web.url}/status/307?to={closed}/")
 
 
 def test_the_trace_goes_along_and_baggage_does_not(web: Web) -> None:

@@ -19,8 +19,9 @@ SECONDS = 30
 class Web:
     """A running service: its address, the requests that it got, and the gate at which `/silent` waits.
 
-    `/status/402` answers so, with `?after=7` as `Retry-After` and `?to=/…` as `Location`; `/script/429,200`
-    with one after the other. `/cut` ends the connection instead of an answer, `/half` in the middle of one.
+    `/status/402` answers so, with `?after=7` as `Retry-After`, `?to=/…` as `Location`, and 3,000 times
+    `?text=x` in its body; `/script/429,200` with one after the other. `/cut` ends the connection instead of
+    an answer, `/half` in the middle of one.
     """
 
     url: str
@@ -68,7 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         """Keep silent."""
 
     def _answer(self, status: int, options: dict[str, list[str]]) -> None:
-        body = json.dumps({"code": f"because-{status}", "text": "x" * 3000}).encode()
+        text = "".join(options.get("text", ["x"])) * 3000
+        body = json.dumps({"code": f"because-{status}", "text": text}, ensure_ascii=False).encode()
         self.send_response_only(status)
         headers = {"Retry-After": "after", "Location": "to", "Date": "date"}
         for name, option in headers.items():
