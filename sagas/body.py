@@ -60,6 +60,7 @@ class Body:
         self.main: asyncio.Task[Any] | None = None
         self._limit = limit
         self._count = 0
+        self._stays = ""
         self._rest_cancelled = False
         self._futures: dict[int, tuple[asyncio.Future[Any], Step[..., Any]]] = {}
         self._context = Context()
@@ -87,6 +88,7 @@ class Body:
         if self.loop.shutting:
             return await self.loop.create_future()
         _check_runnable(step)
+        self._check_pivot(step)
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
             raise too_large(f"step {step.name!r}: its arguments", len(arguments), self._limit)
@@ -102,6 +104,17 @@ class Body:
             raise
         finally:
             self._futures.pop(ref, None)
+
+    def _check_pivot(self, step: Step[..., Any]) -> None:
+        """Refuse a pivot behind what nobody could undo if it failed (S14)."""
+        if step.effect is Effect.PIVOT and self._stays:
+            raise DefinitionError(
+                f"step {step.name!r} is a pivot, and {self._stays!r} before it is neither a read nor "
+                "irreversible and has no compensation: if the pivot failed, its effect would stay. Give it a "
+                'compensation, declare it effect="irreversible" or "read", or call it after the pivot'
+            )
+        if step.effect in (Effect.PLAIN, Effect.RETRIABLE) and not self._stays:
+            self._stays = step.name
 
     def deliver(self, ref: int, result: bytes, at: int) -> None:
         """Give a step's result to the body. Raises `ValueError` when it doesn't fit the step's annotation."""

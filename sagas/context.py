@@ -49,7 +49,8 @@ class CurrentStep:
     """The attempt that the code belongs to; `name` is the step's, or the compensation's.
 
     `idempotency_key` is the same for every attempt of the step, also after a crash, and another one for the
-    compensation. `resources` is the object given to `Coordinator(resources=...)`.
+    compensation. `resources` is the object given to `Coordinator(resources=...)`, `details` what the last
+    heartbeat of an earlier attempt told.
     """
 
     run_id: str
@@ -58,6 +59,17 @@ class CurrentStep:
     idempotency_key: str
     deadline_ms: int
     resources: Any = field(default=None, repr=False)
+    details: Any = None
+    beat: Callable[[Any], None] | None = field(default=None, repr=False)
+
+    def heartbeat(self, details: Any = None) -> None:
+        """Tell that the attempt is alive, from any thread; `details`, as JSON, reach the next attempt.
+
+        With `@step(heartbeat=...)` an attempt that doesn't do so in time counts as unknown.
+        Raises `InputInvalid` for details that have no JSON form.
+        """
+        if self.beat is not None:
+            self.beat(details)
 
     @property
     def deadline(self) -> dt.datetime:

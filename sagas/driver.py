@@ -18,6 +18,7 @@ from amends.persistence.records import (
     Receipt,
     RunChange,
     RunRow,
+    Wake,
     Write,
     Written,
 )
@@ -26,7 +27,7 @@ from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
 from amends.sagas.journal import Entry, Kind, from_row
-from amends.sagas.news import Attempted, News, Turn
+from amends.sagas.news import Attempted, Beat, News, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
@@ -99,6 +100,7 @@ class Driver:
         self._idle.set()
         self.executor: Executor | None = None
         self.elsewhere: frozenset[str] = frozenset()
+        self.code = ""
         self.closing = False
         self._cut_short: frozenset[Key] | None = None
 
@@ -162,9 +164,17 @@ class Driver:
             return
         self._carry(held, turn)
 
-    def attempted(self, run_id: str, item: Attempted) -> None:
-        """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox."""
+    def attempted(self, run_id: str, item: Attempted | Beat) -> None:
+        """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox.
+
+        What an attempt under way tells of itself is only for a run that is held.
+        """
         held = self._held.get(run_id)
+        if isinstance(item, Beat):
+            if held is not None:
+                held.news.append(item)
+                self._queue(held)
+            return
         if held is None:
             self._send_late(run_id, item)
             return
@@ -222,6 +232,7 @@ class Driver:
     def _hold(self, row: RunRow, epoch: int | None = None) -> Held:
         run = LiveRun(SAGAS.get((row.saga, row.version)), row, self._limits, worker=self._worker)
         run.elsewhere = self.elsewhere
+        run.code = self.code
         held = Held(run, (self._writer.epoch or 0) if epoch is None else epoch)
         self._held[row.id] = held
         self._idle.clear()
@@ -386,7 +397,7 @@ class Driver:
                 self._send_late(held.run.row.id, item)
 
     def _send_late(self, run_id: str, item: Attempted) -> None:
-        if item.read:
+        if item.read or item.probing:
             return
         meta = {
             "ref": item.ref,
@@ -400,7 +411,8 @@ class Driver:
         key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{self._worker}"
         row = InboxRow(run_id, key, Kind.LATE.value, self._now(), json.dumps(meta), item.result or item.error)
         landed = item.outcome == "landed" and not item.undoing
-        self._writer.submit(Write(run_id, inbox=row, reopen=landed), functools.partial(self._sent_late, row))
+        wake = Wake.EVIDENCE if landed else Wake.NONE
+        self._writer.submit(Write(run_id, inbox=row, wake=wake), functools.partial(self._sent_late, row))
 
     def _sent_late(self, row: InboxRow, receipt: Receipt) -> None:
         """Audit what came too late even to be taken: an outcome is never dropped (S5)."""

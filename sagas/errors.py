@@ -10,6 +10,7 @@
     ├── StartConflict              the id belongs to a run with other input
     ├── RunNotFound                no run has this id
     ├── RunEnded                   the run has ended already
+    ├── ActionRefused              an operator's act doesn't fit the run as it stands
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -42,6 +43,7 @@ from amends.persistence.errors import (
 )
 
 __all__ = [
+    "ActionRefused",
     "AmendsError",
     "CoordinatorClosed",
     "DatabaseNewer",
@@ -106,6 +108,10 @@ class RunNotFound(AmendsError):
 
 class RunEnded(AmendsError):
     """The run has ended, so it can't be told anything any more."""
+
+
+class ActionRefused(AmendsError):
+    """What an operator asked for doesn't fit the run as it stands, or somebody was quicker."""
 
 
 class UnknownSaga(AmendsError):

@@ -12,22 +12,25 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from amends.sagas.body import too_large
 from amends.sagas.context import BODY, STEP, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepFailed, StepTimeout
 from amends.sagas.failure import describe
-from amends.sagas.news import Attempt, Attempted
-from amends.sagas.outcome import Effect, Outcome
+from amends.sagas.news import Attempt, Attempted, Beat
+from amends.sagas.outcome import Effect, Landed, NotLanded, Outcome
+from amends.sagas.pulse import Pulse
 from amends.sagas.registry import HANDLERS, STEPS
-from amends.sagas.step import Compensation, Step, Undo
+from amends.sagas.step import Compensation, Probe, Step, Undo
 
 LEASE_POLL = 0.05
 """Seconds between two looks at a lease that can't be renewed just now."""
 
-Called = Step[..., Any] | Compensation[Any] | None
+Called = Step[..., Any] | Compensation[Any] | Probe | None
 Found = tuple[Outcome, bytes | None, BaseException | None]
-Report = Callable[[str, Attempted], None]
+Report = Callable[[str, Attempted | Beat], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,58 +124,78 @@ class Executor:
             return None
         begin_attempt(attempt.timeout_ms / 1000)
         started = self._now()
-        called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
+        called = _called(attempt)
+        pulse = self._pulse(called, attempt)
         try:
-            outcome, result, error = await self._outcome(called, attempt, started)
+            outcome, result, error = await self._outcome(called, attempt, started, pulse)
         except asyncio.CancelledError:
             return None
-        return self._attempted(attempt, started, outcome, result, error)
+        found = self._attempted(attempt, started, outcome, result, error)
+        found.details = pulse.newest
+        return found
 
-    async def _outcome(self, called: Called, attempt: Attempt, started: int) -> Found:
+    async def _outcome(self, called: Called, attempt: Attempt, started: int, pulse: Pulse) -> Found:
         try:
             call = _prepare(called, attempt)
         except AmendsError as error:
             return Outcome.NOT_LANDED, None, error
-        STEP.set(self._current(called, attempt, started))
+        STEP.set(self._current(called, attempt, started, pulse))
+        task = asyncio.current_task()
+        if task is not None:
+            pulse.watch(task)
         try:
             if called is None or not called.is_async:
                 return self._landed(called, await self._in_thread(call, attempt, started))
-            self._watch(attempt)
+            if task is not None:
+                self._deadlines.watch(task, attempt.timeout_ms / 1000)
             made = call()
             return self._landed(called, await made if inspect.isawaitable(made) else made)
         except asyncio.CancelledError as error:
-            return Outcome.UNKNOWN, None, self._why_cancelled(attempt, error)
+            return Outcome.UNKNOWN, None, self._why_cancelled(attempt, pulse, error)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a step raises is its outcome
             return _failed(called, error), None, error
+        finally:
+            pulse.close()
 
-    def _watch(self, attempt: Attempt) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._deadlines.watch(task, attempt.timeout_ms / 1000)
-
-    def _why_cancelled(self, attempt: Attempt, error: asyncio.CancelledError) -> BaseException:
+    def _why_cancelled(self, attempt: Attempt, pulse: Pulse, error: asyncio.CancelledError) -> BaseException:
         """Tell a time-out from an error of the step's own; a shutdown goes on as the cancellation it is."""
         task = asyncio.current_task()
         if task is None or task.cancelling() == 0:
             return StepFailed("the step cancelled itself", type="asyncio.exceptions:CancelledError")
-        if self._deadlines.expired(task):
+        expired = self._deadlines.expired(task)
+        if expired or pulse.silent:
             task.uncancel()
-            return _timed_out(attempt)
+            return _timed_out(attempt) if expired else _fell_silent(attempt)
         raise error
+
+    def _pulse(self, called: Called, attempt: Attempt) -> Pulse:
+        allowed = called.options.heartbeat if isinstance(called, Step) else None
+        report = functools.partial(self._report, attempt.run_id)
+        return Pulse(
+            self._loop,
+            None if allowed is None else allowed.total_seconds(),
+            lambda details: report(Beat(attempt.ref, attempt.attempt, details)),
+        )
 
     async def _in_thread(self, call: Callable[[], Any], attempt: Attempt, started: int) -> Any:
         """Run a sync function in a thread; one that outlives its time-out is reported again when it ends."""
         future = self._loop.run_in_executor(self._pool, functools.partial(copy_context().run, call))
-        done, _ = await asyncio.wait((future,), timeout=attempt.timeout_ms / 1000)
+        late = functools.partial(self._late, attempt, started)
+        try:
+            done, _ = await asyncio.wait((future,), timeout=attempt.timeout_ms / 1000)
+        except asyncio.CancelledError:
+            future.add_done_callback(late)
+            raise
         if done:
             return future.result()
-        future.add_done_callback(functools.partial(self._late, attempt, started))
+        future.add_done_callback(late)
         raise _timed_out(attempt)
 
     def _late(self, attempt: Attempt, started: int, future: asyncio.Future[Any]) -> None:
-        if self._closed or future.cancelled() or future.exception() is not None or attempt.undoing:
+        unheard = attempt.undoing or attempt.probing
+        if self._closed or future.cancelled() or future.exception() is not None or unheard:
             return
         outcome, result, error = self._landed(STEPS.get(attempt.name), future.result())
         self._report(attempt.run_id, self._attempted(attempt, started, outcome, result, error))
@@ -198,9 +221,12 @@ class Executor:
             encoded,
             error,
             not attempt.undoing and called is not None and called.effect is Effect.READ,
+            attempt.probing,
         )
 
     def _landed(self, called: Called, result: Any) -> Found:
+        if isinstance(called, Probe):
+            return self._found(called, result)
         if not isinstance(called, Step):
             return Outcome.LANDED, None, None
         try:
@@ -216,7 +242,19 @@ class Executor:
             return Outcome.LANDED, None, too_large(what, len(encoded), self._settings.max_payload)
         return Outcome.LANDED, encoded, None
 
-    def _current(self, called: Called, attempt: Attempt, started: int) -> CurrentStep:
+    def _found(self, probe: Probe, answer: Any) -> Found:
+        """Take a probe's answer; one that is none leaves the outcome unknown."""
+        if isinstance(answer, NotLanded):
+            return Outcome.NOT_LANDED, None, NoEffect(answer.evidence)
+        if isinstance(answer, Landed):
+            outcome, result, error = self._landed(probe.step, answer.result)
+            return (outcome if error is None else Outcome.UNKNOWN), result, error
+        told = TypeError(
+            f"the probe of step {probe.name!r} answers {answer!r}, not Landed(...) or NotLanded()"
+        )
+        return Outcome.UNKNOWN, None, told
+
+    def _current(self, called: Called, attempt: Attempt, started: int, pulse: Pulse) -> CurrentStep:
         return CurrentStep(
             attempt.run_id,
             attempt.name if called is None else called.name,
@@ -224,15 +262,24 @@ class Executor:
             attempt.key,
             started + attempt.timeout_ms,
             self._settings.resources,
+            None if attempt.details is None else from_json(attempt.details),
+            pulse.beat,
         )
+
+
+def _called(attempt: Attempt) -> Called:
+    if attempt.handler is not None:
+        return HANDLERS.get(attempt.handler)
+    step = STEPS.get(attempt.name)
+    return step.probe if step is not None and attempt.probing else step
 
 
 def _prepare(called: Called, attempt: Attempt) -> Callable[[], Any]:
     if called is None:
         raise NoEffect(f"{attempt.handler or attempt.name!r} isn't defined in this process")
-    if isinstance(called, Step):
-        values = called.arguments.decode(attempt.arguments)
-        return functools.partial(called.arguments.call, called.fn, values)
+    if isinstance(called, Step | Probe):
+        known = called if isinstance(called, Step) else called.step
+        return functools.partial(known.arguments.call, called.fn, known.arguments.decode(attempt.arguments))
     values = called.step.arguments.decode(attempt.arguments)
     return functools.partial(called.call, _undo(called, attempt), values)
 
@@ -250,6 +297,8 @@ def _undo(called: Compensation[Any], attempt: Attempt) -> Undo[Any]:
 
 
 def _failed(called: Called, error: BaseException) -> Outcome:
+    if isinstance(called, Probe):
+        return Outcome.UNKNOWN
     declared = called.options.no_effect if isinstance(called, Step) else ()
     return Outcome.NOT_LANDED if isinstance(error, (NoEffect, *declared)) else Outcome.UNKNOWN
 
@@ -257,3 +306,7 @@ def _failed(called: Called, error: BaseException) -> Outcome:
 def _timed_out(attempt: Attempt) -> StepTimeout:
     seconds = attempt.timeout_ms / 1000
     return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s")
+
+
+def _fell_silent(attempt: Attempt) -> StepTimeout:
+    return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} gave no sign of life in time")

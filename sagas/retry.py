@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import tenacity
@@ -15,6 +15,8 @@ FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
 NEVER = 100 * 365 * 86_400.0
 """Seconds that a wait takes at most: an infinite one must still be a moment that a database can hold."""
+
+ENDLESS = 1 << 62
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -39,6 +41,10 @@ class Retry:
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise ValueError(f"Retry(attempts={self.attempts}): the first attempt counts too, so at least 1")
+
+    def without_bound(self) -> Retry:
+        """Give the same policy with no end to its attempts: for what has to succeed in the end."""
+        return replace(self, attempts=ENDLESS, stop=None)
 
     def named(self) -> tuple[type[BaseException], ...]:
         """Give the exception classes that the policy knows by name."""
