@@ -123,18 +123,18 @@ class Leases:
         return marked, self._release(connection, marked, now)
 
     def leave(self, connection: Connection, worker_id: str, epoch: int, now: int) -> None:
-        """Give the lease back, and with it what the worker still holds, which nobody is to blame for."""
+        """Give the lease back, and with it what the worker still holds: nobody knows what became of that."""
         left = connection.execute(self._leave, {"worker": worker_id, "old_epoch": epoch}).first()
         if left is not None:
-            self._release(connection, [worker_id], now, blame=0)
+            self._release(connection, [worker_id], now)
 
     def batch_of(self, connection: Connection, worker_id: str) -> tuple[int, int] | None:
         """Return the last batch that was committed for the worker, and when it was registered."""
         row = connection.execute(self._epoch_of, {"worker": worker_id}).first()
         return None if row is None else (row.batch, row.started_at)
 
-    def _release(self, connection: Connection, workers: Collection[str], now: int, blame: int = 1) -> int:
-        given = {"ids": id_listing(workers), "now": now, "blame": blame}
+    def _release(self, connection: Connection, workers: Collection[str], now: int) -> int:
+        given = {"ids": id_listing(workers), "now": now}
         result = connection.execute(self._hand_on, given)
         return result.rowcount
 
@@ -176,9 +176,7 @@ class Leases:
         self._hand_on = (
             update(runs)
             .where(self._backend.among(runs.c.owner, "ids"))
-            .values(
-                owner=null(), due_at=bindparam("now"), lost=runs.c.lost + bindparam("blame", type_=BigInteger)
-            )
+            .values(owner=null(), due_at=bindparam("now"), lost=runs.c.lost + literal_column("1", BigInteger))
         )
         self._unpark = (
             update(runs)

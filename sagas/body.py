@@ -10,9 +10,9 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
-from amends.sagas import context
 from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, PayloadTooLarge
+from amends.sagas.interrupts import may_be_ctrl_c
 from amends.sagas.loop import BodyLoop
 from amends.sagas.outcome import Effect
 from amends.sagas.refusal import refusal
@@ -64,7 +64,7 @@ class Body:
         self._rest_cancelled = False
         self._futures: dict[int, tuple[asyncio.Future[Any], Step[..., Any]]] = {}
         self._context = Context()
-        self._context.run(context.BODY.set, self)
+        self.loop.body = self
 
     @property
     def random(self) -> random.Random:
@@ -166,6 +166,10 @@ class Body:
                 self.loop.turn()
             except SystemExit:
                 continue
+            except KeyboardInterrupt:
+                if may_be_ctrl_c():
+                    raise
+                continue
             return
 
     @property
@@ -189,7 +193,7 @@ class Body:
         self.loop.shut()
         self.main = None
         self._futures.clear()
-        self._context.run(context.BODY.set, None)
+        self.loop.body = None
 
 
 def too_large(what: str, size: int, limit: int) -> PayloadTooLarge:

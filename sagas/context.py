@@ -41,7 +41,10 @@ class RunningBody(Protocol):
         """Issue a step and wait for its result."""
 
 
-BODY: ContextVar[RunningBody | None] = ContextVar("amends.body", default=None)
+def running_body() -> RunningBody | None:
+    """Give the body whose turn is made in this thread, whatever context its code runs in, or None."""
+    found: RunningBody | None = getattr(asyncio._get_running_loop(), "body", None)  # noqa: SLF001 - asyncio gives it to loops
+    return found
 
 
 @dataclass(slots=True)
@@ -122,13 +125,13 @@ def current_run() -> CurrentRun:
 
 def replaying() -> bool:
     """Tell whether the body is only being replayed: what it does now was done before."""
-    body = BODY.get()
+    body = running_body()
     return body is not None and body.replaying
 
 
 def now() -> dt.datetime:
     """Give the run's time, aware, UTC: the same on every replay. Outside a run, the real time."""
-    body = BODY.get()
+    body = running_body()
     if body is None:
         return dt.datetime.now(dt.UTC)
     return dt.datetime.fromtimestamp(body.now_ms() / 1000, dt.UTC)
@@ -136,13 +139,13 @@ def now() -> dt.datetime:
 
 def random() -> random_module.Random:
     """Give the run's random numbers: the same on every replay. Outside a run, fresh ones."""
-    body = BODY.get()
+    body = running_body()
     return random_module.Random() if body is None else body.random  # noqa: S311 - not for secrets
 
 
 def uuid4() -> uuid.UUID:
     """Give a random UUID: the same on every replay. Outside a run, a fresh one."""
-    body = BODY.get()
+    body = running_body()
     return uuid.uuid4() if body is None else uuid.UUID(int=body.random.getrandbits(128), version=4)
 
 
@@ -163,7 +166,7 @@ def sleep_until(when: dt.datetime) -> Coroutine[Any, Any, None]:
 
 
 def _body(what: str) -> RunningBody:
-    body = BODY.get()
+    body = running_body()
     if body is None:
         raise OutsideRun(f"{what} was called outside a saga's body")
     return body

@@ -18,6 +18,7 @@ from amends.persistence.records import (
     Receipt,
     RunChange,
     RunRow,
+    Serves,
     Wake,
     Write,
     Written,
@@ -99,7 +100,7 @@ class Driver:
         self._idle = asyncio.Event()
         self._idle.set()
         self.executor: Executor | None = None
-        self.elsewhere: frozenset[str] = frozenset()
+        self.elsewhere: list[Serves] = []
         self.code = ""
         self.closing = False
         self._cut_short: frozenset[Key] | None = None
@@ -159,10 +160,9 @@ class Driver:
                 raise RecordUnreadable(loaded.unreadable)
             entries = [from_row(entry) for entry in loaded.entries]
             turn = reload(held.run, entries, [*held.told, *loaded.inbox], self._now())
+            self._carry(held, turn)
         except Exception as problem:  # noqa: BLE001 - a broken record harms its own run only
             self._give_in(held, problem)
-            return
-        self._carry(held, turn)
 
     def attempted(self, run_id: str, item: Attempted | Beat) -> None:
         """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox.
@@ -195,10 +195,14 @@ class Driver:
         self._queue(held)
 
     def fenced(self) -> None:
-        """Drop everything: the lease is lost, and the runs belong to others."""
+        """Drop what was held under the lease that is lost: it belongs to others.
+
+        The writer has another lease by now, under which runs may have been begun already.
+        """
+        lost = [held for held in self._held.values() if held.epoch != self._writer.epoch]
         if self.executor is not None:
-            self.executor.revoke()
-        for held in list(self._held.values()):
+            self.executor.revoke(self._held.keys() - {held.run.row.id for held in lost})
+        for held in lost:
             self._hand_over(held)
         for run_id, told in self._told.items():
             for item in told:
@@ -275,10 +279,9 @@ class Driver:
         held.told = [item for item in news if isinstance(item, Attempted)]
         try:
             turn = held.run.turn(news, self._now())
+            self._carry(held, turn)
         except Exception as problem:  # noqa: BLE001 - one run's trouble is not the others'
             self._give_in(held, problem)
-            return
-        self._carry(held, turn)
 
     def _carry(self, held: Held, turn: Turn) -> None:
         if turn.durable:
@@ -299,7 +302,6 @@ class Driver:
     ) -> None:
         run = held.run
         change = turn.change
-        held.writing = True
         write = Write(
             run.row.id,
             epoch=held.epoch,
@@ -311,6 +313,7 @@ class Driver:
             progressed=turn.progressed,
             audit=tuple(turn.audit),
         )
+        held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
 
     def _must_not_miss_mail(self, change: RunChange | None) -> bool:
@@ -330,6 +333,10 @@ class Driver:
         if receipt.written is Written.DONE:
             self._committed(held, turn)
         elif receipt.written is Written.BEATEN:
+            if self.closing:
+                # Nobody loads it again here: what is known of its attempts goes to its inbox.
+                self._hand_over(held)
+                return
             self._drop(held)
             late = [item for item in held.news if isinstance(item, Attempted)]
             self._told[held.run.row.id] = [*held.told, *late]

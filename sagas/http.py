@@ -173,7 +173,7 @@ def send(
     no_effect: Collection[int] | None = None,
 ) -> httpx.Response | Coroutine[Any, Any, httpx.Response]:
     """Make a call as `call` does, of `client.build_request(...)`: for files, or time-outs of its own."""
-    if context.BODY.get() is not None:
+    if context.running_body() is not None:
         raise refusal(f"{request.method} {_named(request)}")
     made = _Call(request, ok, no_effect)
     if isinstance(client, httpx.AsyncClient):

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from amends.persistence.errors import RecordUnreadable
 from amends.persistence.records import EntryRow
 
@@ -106,7 +104,7 @@ def _meta(meta: dict[str, Any]) -> str:
     if len(meta) == 1 and "started" in meta:
         # Every result that lands has just this; it is written a million times.
         return f'{{"started":{meta["started"]}}}'
-    return to_json(meta).decode()
+    return json.dumps(meta, separators=(",", ":"))
 
 
 def from_row(row: EntryRow) -> Entry:

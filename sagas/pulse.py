@@ -15,16 +15,21 @@ OFTEN = 1.0
 
 
 class Pulse:
-    """Takes an attempt's heartbeats, from any thread, and cancels its task when it is silent for too long.
+    """Takes an attempt's heartbeats, from any thread, and has its task stopped when it is silent too long.
 
     `record` is given the details as JSON, at most once a second; `newest` are those it wasn't given yet.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, allowed: float | None, record: Callable[[bytes], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        allowed: float | None,
+        stop: Callable[[asyncio.Task[Any]], None],
+        record: Callable[[bytes], None],
     ) -> None:
         self._loop = loop
         self._allowed = allowed
+        self._stop = stop
         self._record = record
         self._last = loop.time()
         self._next_record = 0.0
@@ -64,6 +69,6 @@ class Pulse:
             return
         if self._last + self._allowed <= self._loop.time():
             self.silent = True
-            task.cancel()
+            self._stop(task)
         else:
             self.watch(task)

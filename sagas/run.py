@@ -8,7 +8,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amends.persistence.records import AuditRow, Cause, RunChange, RunRow
+from amends.persistence.records import AuditRow, Cause, RunChange, RunRow, Serves
 from amends.persistence.records import Status as Stored
 from amends.sagas import settling, taking
 from amends.sagas.body import Body, Command
@@ -27,6 +27,8 @@ from amends.sagas.saga import Saga
 
 MOST_HELD = 256
 """So many outcomes of reads may wait in memory for the next write."""
+AHEAD = (Kind.INTENT, Kind.RETRY, Kind.LOST)
+"""The entries that stand before an attempt."""
 PARKING = (Diverged, EndlessTurn, ValueError, DefinitionError)
 """What is wrong with the run itself, so that it needs a person."""
 
@@ -48,8 +50,8 @@ class LiveRun:
     """A run that this worker holds: its history and, while it goes forward, its body.
 
     `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
-    are the outcomes of reads that wait for the next write, `elsewhere` the compensation handlers that other
-    workers have, `code` the need of a run that can only go on under other code than this worker's.
+    are the outcomes of reads that wait for the next write, `elsewhere` what other workers
+    serve, `code` the need of a run that can only go on under other code than this worker's.
     """
 
     def __init__(self, saga: Saga[..., Any] | None, row: RunRow, limits: Limits, *, worker: str = "") -> None:
@@ -62,7 +64,7 @@ class LiveRun:
         self.mail = row.mail
         self.lost = row.lost > 0
         self.held: list[Entry] = []
-        self.elsewhere: frozenset[str] = frozenset()
+        self.elsewhere: Sequence[Serves] = ()
         self.code = ""
         self.draft = Turn()
         self.reads: dict[int, Command] = {}
@@ -338,7 +340,13 @@ class LiveRun:
         """Take back an attempt that this very turn asks for: it was never sent."""
         self.draft.attempts.remove(attempt)
         self.executing.discard((attempt.ref, attempt.attempt, False))
-        if attempt.ref in self.history.steps and not attempt.probing:
+        step = self.history.steps.get(attempt.ref)
+        if step is None or attempt.probing:
+            return
+        if not any(entry.ref == step.ref and entry.kind in AHEAD for entry in self.draft.entries):
+            # It was on record before this turn: only whoever had the run then knows that it wasn't sent.
+            taking.lose(self, step, now, drained=True)
+        else:
             error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
             self.record(
                 Kind.FAILED,

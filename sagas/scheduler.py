@@ -185,7 +185,7 @@ class Scheduler:
 
     async def _look_after_dead(self) -> None:
         workers = await self.read(self._database.workers)
-        self._driver.elsewhere = handlers_of(workers, but=self._worker)
+        self._driver.elsewhere = [serves_of(worker) for worker in workers if worker.id != self._worker]
         if await self._answer(self._writer.look_after_dead):
             self.claim()
 
@@ -226,14 +226,10 @@ class Scheduler:
         self._handles.append(self._loop.call_later(seconds, again))
 
 
-def handlers_of(workers: Iterable[WorkerRow], *, but: str | None) -> frozenset[str]:
-    """Give the compensation handlers that other workers have."""
-    return frozenset(
-        handler
-        for worker in workers
-        if worker.id != but
-        for handler in json.loads(worker.serves).get("handlers", ())
-    )
+def serves_of(worker: WorkerRow) -> Serves:
+    """Give what a worker has told that it serves."""
+    told = json.loads(worker.serves)
+    return Serves(frozenset(map(tuple, told.get("sagas", ()))), frozenset(told.get("handlers", ())))
 
 
 def everything_defined(sagas: Iterable[Saga[..., Any]] | None) -> Serves:

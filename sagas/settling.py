@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from amends.persistence.records import Cause, RunChange
+from amends.persistence.records import Cause, RunChange, Serves
 from amends.persistence.records import Status as Stored
 from amends.sagas.body import Body, too_large
 from amends.sagas.compensation import UndoOrder, owed, standing
@@ -240,7 +240,7 @@ def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None)
 
 
 def _hand_on(run: LiveRun, handler: str, now: int) -> None:
-    if handler in run.elsewhere:
+    if any(_could_undo(run, other, handler) for other in run.elsewhere):
         run.draft.change = run.state(due_at=now, release=True, needs=handler)
     else:
         _write_parked(
@@ -255,6 +255,12 @@ def _in_doubt(run: LiveRun) -> str:
         f"{where}nobody knows whether {names} landed; look at what the participant holds and say so, or have "
         "it tried again"
     )
+
+
+def _could_undo(run: LiveRun, worker: Serves, handler: str) -> bool:
+    """Tell whether a worker would claim the run for its handler: it serves the saga, or no body is needed."""
+    served = run.history.compensating or (run.row.saga, run.row.version) in worker.sagas
+    return served and handler in worker.handlers
 
 
 def _stuck(run: LiveRun) -> str:

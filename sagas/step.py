@@ -160,7 +160,7 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Make the call's awaitable: a durable step in a saga's body, the plain function anywhere else."""
-        body = context.BODY.get()
+        body = context.running_body()
         if body is None:
             return self._plainly(*args, **kwargs)
         return body.step(self, args, kwargs)
