@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random as random_module
+import time
 import uuid
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -80,6 +81,30 @@ class CurrentStep:
 
 
 STEP: ContextVar[CurrentStep | None] = ContextVar("amends.step", default=None)
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """What a helper of ours notes of an attempt: when it times out, and whether a call of it may have landed.
+
+    `ends` is by `time.monotonic()`: the database's clock, by which deadlines are told, may differ from this
+    machine's.
+    """
+
+    ends: float
+    touched: bool = False
+
+    def time_left(self) -> float:
+        """Give the seconds until the attempt times out."""
+        return self.ends - time.monotonic()
+
+
+UNDER_WAY: ContextVar[UnderWay | None] = ContextVar("amends.under_way", default=None)
+
+
+def begin_attempt(seconds: float) -> None:
+    """Note, for the code that is called from here, that an attempt begins that times out after so long."""
+    UNDER_WAY.set(UnderWay(time.monotonic() + seconds))
 
 
 def current_step() -> CurrentStep:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from amends.sagas.calling import Called, Found, called_for, failed, landed, prepared
-from amends.sagas.context import STEP, CurrentStep
+from amends.sagas.context import STEP, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import StepFailed, StepTimeout
 from amends.sagas.failure import describe
@@ -240,6 +240,7 @@ class Executor:
     async def _found(self, flight: Flight, call: Callable[[], Any], pulse: Pulse) -> Found | None:
         called, attempt, task = flight.called, flight.attempt, asyncio.current_task()
         flight.started = self._now()
+        begin_attempt(attempt.timeout_ms / 1000)
         STEP.set(self._current(flight, pulse))
         if task is not None:
             pulse.watch(task)

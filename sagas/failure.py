@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -113,7 +114,9 @@ def _find(
 ) -> type[BaseException] | None:
     module, _, qualname = name.partition(":")
     last = qualname.rpartition(".")[2]
-    candidates: list[Any] = [getattr(builtins, last, None), getattr(errors, last, None), *declared]
+    ours = sys.modules.get(module) if module.partition(".")[0] == "amends" else None
+    known = (builtins, errors, ours)
+    candidates: list[Any] = [*(getattr(place, last, None) for place in known), *declared]
     for function in functions:
         for place in (_closure(function), getattr(function, "__globals__", {})):
             candidates.append(place.get(last))

@@ -29,7 +29,7 @@ class Retry:
     out, it doubles from 1 s to 30 s with jitter. `on` and `never` are exception classes; `on` may be one of
     tenacity's `retry` objects, and `stop` one of its `stop` objects, asked beside `attempts`. Attempts
     lost with their worker don't count. `Fatal` and errors that say "no effect" end the attempts unless
-    `on` names them.
+    `on` names them, or they are a `RetryAfter` too.
     """
 
     attempts: int = 3
@@ -66,14 +66,21 @@ def next_wait(policy: Retry, failed: Failed, rng: random.Random) -> float | None
     """Decide how many seconds to wait before the next attempt; None when there is to be none."""
     if failed.attempt >= policy.attempts or isinstance(failed.error, policy.never):
         return None
-    if (failed.no_effect or isinstance(failed.error, Fatal)) and not _named(policy, failed.error):
+    if _final(failed) and not _named(policy, failed.error):
         return None
     state = _state(failed)
     if not _retried(policy, failed.error, state) or (policy.stop is not None and policy.stop(state)):
         return None
-    if isinstance(failed.error, RetryAfter):
+    if isinstance(failed.error, RetryAfter) and failed.error.seconds is not None:
         return min(NEVER, max(0.0, failed.error.seconds))
     return min(NEVER, _wait(policy, failed.attempt, state, rng))
+
+
+def _final(failed: Failed) -> bool:
+    """Tell whether the error is an answer, so that asking again is pointless."""
+    if isinstance(failed.error, Fatal):
+        return True
+    return failed.no_effect and not isinstance(failed.error, RetryAfter)
 
 
 def _named(policy: Retry, error: BaseException) -> bool:
