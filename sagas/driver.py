@@ -228,10 +228,15 @@ class Driver:
         self._write(held, held.run.cut(self._now(), {key[1:] for key in cut_short if key[0] == run_id}))
 
     def _record_news(self, held: Held) -> None:
+        """Make a turn as ever, of which nothing is started: the next worker finds on record what is to do."""
         news, held.news = held.news, []
-        turn = held.run.turn(news, self._now(), advance=False)
-        turn.durable = True
-        self._write(held, turn)
+        held.told = [item for item in news if isinstance(item, Attempted)]
+        try:
+            turn = held.run.turn(news, self._now())
+            turn.durable = True
+            self._write(held, turn)
+        except Exception as problem:  # noqa: BLE001 - as below
+            self._give_in(held, problem)
 
     def _hold(self, row: RunRow, epoch: int | None = None) -> Held:
         run = LiveRun(SAGAS.get((row.saga, row.version)), row, self._limits, worker=self._worker)

@@ -76,28 +76,23 @@ class LiveRun:
         self.needs: str | None = None
         self.window: int | None = None
 
-    def turn(self, news: Sequence[News], now: int, *, advance: bool = True) -> Turn:
-        """Take news, let the body go on until it blocks, and give all that follows.
-
-        `advance=False` only records the news: the worker is shutting down.
-        """
+    def turn(self, news: Sequence[News], now: int) -> Turn:
+        """Take news, let the body go on until it blocks, and give all that follows."""
         self.draft = Turn()
-        return self.go_on(news, now, advance=advance)
+        return self.go_on(news, now)
 
-    def go_on(self, news: Sequence[News], now: int, *, advance: bool = True) -> Turn:
+    def go_on(self, news: Sequence[News], now: int) -> Turn:
         """Do what `turn` does, on top of what the turn holds already."""
         now = max(now, self.history.at)
         for item in news:
-            self._take(item, now, advance=advance)
-        if advance:
-            self._settle(now)
-        return self.finish(now, dormant=advance)
+            self._take(item, now)
+        self._settle(now)
+        return self.finish(now, dormant=True)
 
-    def _take(self, item: News, now: int, *, advance: bool) -> None:
+    def _take(self, item: News, now: int) -> None:
         try:
-            if advance:
-                settling.start_due(self, now)
-            taking.take(self, item, now, advance=advance)
+            settling.start_due(self, now)
+            taking.take(self, item, now)
         except PARKING as problem:
             self.park(reason_of(problem), mends=isinstance(problem, Diverged))
 
@@ -168,12 +163,10 @@ class LiveRun:
         name: str | None = None,
         meta: dict[str, Any] | None = None,
         payload: bytes | None = None,
-        *,
-        advance: bool = True,
     ) -> None:
         """Append an entry that may be news to the body, and let the body go on with it."""
         entry, delivered = self.record(kind, at, ref, attempt, name, meta, payload)
-        if advance and self.body is not None and not self.park_reason:
+        if self.body is not None and not self.park_reason:
             if delivered is not None or kind is Kind.FIRED:
                 self.advance(entry, delivered)
             self.collect(at)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from amends.sagas.run import LiveRun
 
 
-def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
+def take(run: LiveRun, item: News, now: int) -> None:
     """Take one piece of news into the journal, and tell the body where it waits for it."""
     if isinstance(item, InboxRow):
         _take_mail(run, item, now)
@@ -32,7 +32,7 @@ def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
     run.executing.discard((item.ref, item.attempt, item.undoing))
     command = run.reads.pop(item.ref, None)
     if command is not None:
-        _take_read(run, command, item, now, advance=advance)
+        _take_read(run, command, item, now)
         return
     step = run.history.steps.get(item.ref)
     if step is None:
@@ -40,9 +40,9 @@ def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
     if run.lost:
         run.lost, run.draft.progressed = False, True
     if item.undoing:
-        _take_undone(run, step, item, now, advance=advance)
+        _take_undone(run, step, item, now)
     else:
-        _take_outcome(run, step, item, now, advance=advance)
+        _take_outcome(run, step, item, now)
 
 
 def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
@@ -76,7 +76,7 @@ def _on_unknown(step: StepRecord) -> OnUnknown:
     return definition.options.on_unknown
 
 
-def _take_outcome(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, advance: bool) -> None:
+def _take_outcome(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> None:
     if item.probing and step.phase is not Phase.DOUBTFUL:
         return
     if not step.moving or item.attempt != step.attempt:
@@ -90,9 +90,7 @@ def _take_outcome(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, 
     else:
         again = not (run.history.compensating or step.abandoned)
         verdict = judge(step, item, definition, again=again, seed=seed, pivoted=run.history.pivoted)
-    run.tell(
-        verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance
-    )
+    run.tell(verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload)
     if step.phase in (Phase.WAITING, Phase.DOUBTFUL) and "due" in verdict.meta:
         run.wait_until(verdict.meta["due"], step.ref)
 
@@ -103,34 +101,30 @@ def _take_beat(run: LiveRun, ref: int, attempt: int, details: bytes, now: int) -
         run.record(Kind.BEAT, now, ref, attempt, step.name, payload=details)
 
 
-def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, advance: bool) -> None:
+def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> None:
     if step.undoing is not Undoing.RUNNING or item.attempt != step.undo_attempt:
         return
     handler = HANDLERS.get(step.handler or "")
     verdict = judge_undo(
         step, item, None if handler is None else handler.retry, seed=f"{run.row.id}/{step.ref}/undo"
     )
-    run.tell(
-        verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance
-    )
+    run.tell(verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload)
     if verdict.kind is Kind.UNDO_RETRY:
         run.wait_until(verdict.meta["due"], step.ref)
 
 
-def _take_read(run: LiveRun, command: Command, item: Attempted, now: int, *, advance: bool) -> None:
+def _take_read(run: LiveRun, command: Command, item: Attempted, now: int) -> None:
     name = command.step.name
     record = StepRecord(command.ref, name, Effect.READ, "", None, command.arguments, 0, item.started_at, 0)
     verdict = judge(record, item, command.step, again=True, seed=f"{run.row.id}/{item.ref}")
     if verdict.kind is Kind.RETRY:
-        if not advance:
-            return
         run.intend(command, now)
         run.tell(verdict.kind, now, item.ref, item.attempt, name, verdict.meta, verdict.payload)
         run.wait_until(verdict.meta["due"], item.ref)
         return
     payload = join_read(command.arguments, verdict.payload or b"null")
     meta = {**verdict.meta, "read": True}
-    run.tell(verdict.kind, now, item.ref, item.attempt, name, meta, payload, advance=advance)
+    run.tell(verdict.kind, now, item.ref, item.attempt, name, meta, payload)
 
 
 def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:

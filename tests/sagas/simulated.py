@@ -141,9 +141,13 @@ class Simulation:
         if self.live is None:
             return
         if self.news:
-            turn = self.live.turn(self.news, self.now, advance=False)
+            turn = self.live.turn(self.news, self.now)
             turn.durable, self.news = True, []
             self._apply(turn)
+            if turn.change is not None and turn.change.release:
+                self.live.close()
+                self.live = None
+                return
         stopped = {(flight.attempt.ref, flight.attempt.undoing) for flight in self.flying}
         self.strays += [replace(flight, reports=False) for flight in self.flying]
         self.flying = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -66,10 +66,11 @@ def third() -> Saga[[], Any]:
 
 async def begun(url: str, define: Callable[[], Saga[[], Any]]) -> None:
     """Start a run and leave it in the middle."""
-    async with Coordinator(url) as coordinator:
+    async with Coordinator(url, grace=dt.timedelta(0)) as coordinator:
         run = await coordinator.start(define(), id="a")
         await recorded(run, Kind.LANDED)
-        asyncio.get_running_loop().call_later(0.05, GATES[0].opened.set)
+        await GATES[0].reached.wait()
+    GATES[0].opened.set()
 
 
 @on_a_loop
