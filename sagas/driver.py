@@ -58,12 +58,14 @@ class Held:
     """A run in this process: its epoch, the news that waits for its next turn, what is being written.
 
     `told` are the outcomes in the turn that is being written: where that is beaten, they are news again.
+    `claimed` is what this worker has claimed meanwhile of a run whose start here is still being written.
     """
 
     run: LiveRun
     epoch: int
     news: list[News] = field(default_factory=list)
     told: list[Attempted] = field(default_factory=list)
+    claimed: Loaded | None = None
     writing: bool = False
     queued: bool = False
     written: int = 0
@@ -149,7 +151,11 @@ class Driver:
 
     def adopt(self, loaded: Loaded, epoch: int) -> None:
         """Take over a claimed run: replay its journal and make its next turn."""
-        if loaded.run.id in self._held or self.closing:
+        before = self._held.get(loaded.run.id)
+        if before is not None:
+            # Its start here will be told that the id is taken.
+            before.claimed = loaded
+        if before is not None or self.closing:
             return
         held = self._hold(loaded.run, epoch)
         held.told = self._told.pop(loaded.run.id, [])
@@ -350,6 +356,8 @@ class Driver:
             self._give_in(held, RuntimeError(f"the database refuses what the run writes: {receipt.reason}"))
         else:
             self._hand_over(held)
+            if held.claimed is not None:
+                self.adopt(held.claimed, held.claimed.epoch or 0)
 
     def _committed(self, held: Held, turn: Turn) -> None:
         held.told = []

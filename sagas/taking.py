@@ -11,7 +11,7 @@ from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_und
 from amends.sagas.body import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
-from amends.sagas.history import Phase, StepRecord, Undoing
+from amends.sagas.history import MOVING, Phase, StepRecord, Undoing
 from amends.sagas.journal import OPERATOR, Kind, join_read
 from amends.sagas.news import Attempted, Beat, News
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
@@ -102,7 +102,7 @@ def _take_beat(run: LiveRun, ref: int, attempt: int, details: bytes, now: int) -
 
 
 def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> None:
-    if step.undoing is not Undoing.RUNNING or item.attempt != step.undo_attempt:
+    if step.undoing not in MOVING or item.attempt != step.undo_attempt:
         return
     handler = HANDLERS.get(step.handler or "")
     verdict = judge_undo(
