@@ -101,7 +101,7 @@ class _Exploring:
         self._subject = subject
         self._report = report
         self._played: dict[Schedule, list[Point]] = {}
-        undisturbed = subject.play(Scheduled(()))
+        self._undisturbed = undisturbed = subject.play(Scheduled(()))
         report.points = len(undisturbed.points)
         self._allowed = allowed_after(undisturbed, subject, accept=accept, may_park=may_park)
 
@@ -122,7 +122,11 @@ class _Exploring:
         stage = self._subject.play(Scheduled(schedule))
         self._played[schedule] = stage.points
         self._report.cycles += 1
-        problem = _another_start(stage, self._allowed) or judged(stage, self._allowed)
+        problem = (
+            _another_start(stage, self._allowed)
+            or ("" if schedule else _another_end(stage, self._undisturbed))
+            or judged(stage, self._allowed)
+        )
         if not problem and len(stage.hit) < len(schedule):
             problem = _another_way(stage, schedule)
         if problem:
@@ -161,6 +165,15 @@ def _another_start(stage: Stage, allowed: Allowed) -> str:
         return ""
     return (
         "the world isn't the same after reset() as it was the first time: there is nothing to compare it with"
+    )
+
+
+def _another_end(stage: Stage, undisturbed: Stage) -> str:
+    if stage.after == undisturbed.after:
+        return ""
+    return (
+        "played twice while nothing goes wrong, it doesn't do the same: the saga or the world isn't "
+        "deterministic, or something outside the world survives reset()"
     )
 
 

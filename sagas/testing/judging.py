@@ -160,9 +160,14 @@ def _hint(stage: Stage, history: History) -> str:
                 f"{_names(twice)} was called more than once with the same idempotency key: "
                 f"the {what} must do nothing the second time (current_step().idempotency_key)"
             )
-    if completed and not hints:
-        hints.append("If that end is right, as the saga has another way, say so with accept=")
-    return "; ".join(hints)
+    for name in _undone_without_landing(stage):
+        hints.append(
+            f"{name} was called where the step had never landed: it must do nothing then, as nobody can know "
+            "that it didn't"
+        )
+    if completed:
+        hints.append("if this end is right, as the saga has another way, say so with accept=")
+    return f"What may be behind it: {'; '.join(hints)}" if hints else ""
 
 
 def _called_twice(stage: Stage, *, undoing: bool) -> list[str]:
@@ -174,6 +179,15 @@ def _called_twice(stage: Stage, *, undoing: bool) -> list[str]:
             if seen[call.attempt.key] == 2:  # noqa: PLR2004 - the second time
                 names.append(call.name)
     return names
+
+
+def _undone_without_landing(stage: Stage) -> list[str]:
+    landed = {call.key for call in stage.ledger.landed()}
+    return list(
+        dict.fromkeys(
+            call.name for call in stage.ledger.calls if call.attempt.undoing and call.key not in landed
+        )
+    )
 
 
 def _names(names: list[str]) -> str:

@@ -72,6 +72,9 @@ def _keys(history: History, ledger: Ledger) -> Iterator[str]:
     of_step: dict[tuple[str, int, bool], str] = {}
     for call in ledger.calls:
         attempt = call.attempt
+        if not attempt.key:
+            # A read has none before it has to be repeated.
+            continue
         known = of_step.setdefault((attempt.run_id, attempt.ref, attempt.undoing), attempt.key)
         if known != attempt.key:
             yield f"the idempotency key of {call.name} changed from one attempt to the next (S9)"
