@@ -160,11 +160,11 @@ def _hint(stage: Stage, history: History) -> str:
                 f"{_names(twice)} was called more than once with the same idempotency key: "
                 f"the {what} must do nothing the second time (current_step().idempotency_key)"
             )
-    for name in _undone_without_landing(stage):
-        hints.append(
-            f"{name} was called where the step had never landed: it must do nothing then, as nobody can know "
-            "that it didn't"
-        )
+    hints += [
+        f"{name} was called where the step had never landed: it must do nothing then, as nobody can know "
+        "that it didn't"
+        for name in _undone_without_landing(stage)
+    ]
     if completed:
         hints.append("if this end is right, as the saga has another way, say so with accept=")
     return f"What may be behind it: {'; '.join(hints)}" if hints else ""

@@ -119,7 +119,9 @@ class Stage:
         """Apply a write; None where its worker died before that, or before it could be told."""
         self._writes += 1
         kinds = " ".join(_entry(row.kind, row.name) for row in write.entries)
-        point = Point("write", self._writes, kinds or _bare(write), self.now(), worker.name, None, self._turned)
+        point = Point(
+            "write", self._writes, kinds or _bare(write), self.now(), worker.name, None, self._turned
+        )
         mishap = self._meet(point)
         if mishap is Mishap.KILLED_BEFORE:
             self.kill(worker)

@@ -9,6 +9,7 @@ from amends.sagas.errors import DefinitionError
 from amends.sagas.executor import Executor, Settings
 from amends.sagas.news import Attempted
 from amends.sagas.outcome import Outcome
+from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
 from amends.sagas.testing.ledger import Call
 from amends.sagas.testing.mishaps import Mishaps
@@ -30,6 +31,11 @@ class Subject:
         """Check and encode. Raises `DefinitionError` and `InputInvalid`."""
         if not isinstance(saga, Saga):
             raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
+        if SAGAS.get((saga.name, saga.version)) is not saga:
+            raise DefinitionError(
+                f"saga {saga.name!r} has been defined again since, and runs are of the one defined last; "
+                "test that one, or give one of them another name (name=...)"
+            )
         arguments = input if isinstance(input, tuple) else (input,)
         data = saga.arguments.encode(arguments, {})
         return cls(saga, data, world, world if resources is None else resources)

@@ -1,4 +1,4 @@
-"""The sagas whose recorded journals are kept here. They are never changed: old journals must replay on them."""
+"""The sagas whose recorded journals are kept here, never changed: old journals must replay on them."""
 
 from __future__ import annotations
 

@@ -234,6 +234,24 @@ async def charges_again(amount: int) -> None:
         await charge_plainly(amount)
 
 
+@step(name="kit.slip")
+async def slip() -> None: ...
+
+
+@slip.compensation(name="kit.slip.undo")
+async def unslip(undo: Undo[None]) -> None:
+    """Fail the first time."""
+    SHOP.paid.add(undo.key)
+    if current_step().attempt == 1:
+        raise ConnectionError("not now")
+
+
+@saga(name="kit.undone at the second try")
+async def undone_at_the_second_try() -> None:
+    await slip()
+    await refuse("more")
+
+
 @step(name="kit.close")
 async def close() -> None:
     """Change what no reset brings back."""

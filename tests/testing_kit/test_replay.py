@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -64,8 +65,6 @@ async def _recorded(url: str) -> tuple[list[Entry], list[Entry], dict[str, Any]]
 
 
 def test_a_run_of_a_coordinator_is_replayed_without_executing_anything(sqlite_url: str) -> None:
-    import asyncio
-
     EXECUTED.clear()
     half, whole, exported = asyncio.run(_recorded(sqlite_url))
     assert EXECUTED == ["sheep"]
@@ -102,7 +101,7 @@ def test_another_result_is_shown_with_both_sides() -> None:
 def test_a_journal_that_ends_earlier_than_the_body_is_shown_with_both_sides() -> None:
     values = json.loads(document("sequence"))
     values["entries"] = [*values["entries"][:2], values["entries"][-1]]
-    with pytest.raises(NonDeterminism, match="says: returned .*; the body asks for golden.book"):
+    with pytest.raises(NonDeterminism, match=r"says: returned .*; the body asks for golden.book"):
         replay(sequence, values)
 
 
@@ -110,7 +109,7 @@ def test_another_error_is_shown_with_both_sides() -> None:
     values = json.loads(document("fails"))
     switch = next(entry for entry in values["entries"] if entry["kind"] == "switch")
     switch["payload"] = json.dumps({**json.loads(switch["payload"]), "type": "builtins:KeyError"})
-    with pytest.raises(NonDeterminism, match="says: raised builtins:KeyError.*; the body: raised"):
+    with pytest.raises(NonDeterminism, match=r"says: raised builtins:KeyError.*; the body: raised"):
         replay(SHAPES["fails"][0], values)
 
 
