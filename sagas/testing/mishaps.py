@@ -90,6 +90,6 @@ class Mishaps:
         return 0
 
     def pick(self, count: int) -> int:
-        """Choose one of so many workers."""
+        """Choose one of so many: a worker, or whether something happens twice (1) or not (0)."""
         del count
         return 0

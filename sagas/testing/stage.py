@@ -30,6 +30,8 @@ BEGINNING = 1_893_456_000_000
 RUN_ID = "simulated"
 MOST_ATTEMPTS = 100
 """So often a step fails that fails every time: one that retries for ever must succeed some day."""
+AGAIN = 0.004
+"""Seconds after which an impatient caller starts its run again."""
 MOST_POINTS = 20_000
 
 
@@ -212,6 +214,9 @@ class Stage:
         for _ in range(self._room):
             self._hire()
         self._start()
+        if self.mishaps.pick(2):
+            # A caller that isn't patient starts the same run again, wherever it can.
+            self.loop.call_later(AGAIN, self._start)
         self.look_soon()
 
     def _hire(self) -> None:
@@ -274,7 +279,8 @@ class Stage:
         owner = self.store.runs[row.run_id].row.owner
         for worker in self._workers:
             if worker.name == owner:
-                worker.mail(row)
+                for _ in range(1 + self.mishaps.pick(2)):
+                    worker.mail(row)
 
     def _meet(self, point: Point) -> Mishap | None:
         self.points.append(point)
