@@ -132,7 +132,8 @@ def simulate(
 
     The seed decides what goes wrong and when: workers die, or freeze for longer than their lease and wake;
     calls fail, time out and lose their answers; replies of commits come late; messages and starts come
-    twice; the run is cancelled. The same seed does the same again, in any process: `simulate(..., seeds=[17])`.
+    twice; the run is cancelled. The same seed does the same again, in any process:
+    `simulate(..., seeds=[17])`.
 
     After each seed the run must have ended, or be parked and say what is owed; the world, where one is given,
     must be as `crash_test` wants it; and no rule may be broken: each intent on record before its effect, no
