@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,14 +76,7 @@ def crash_test(
     subject = Subject.of(saga, input, world, resources)
     report = CrashReport(subject.saga.name)
     exploring = _Exploring(subject, report, accept=accept, may_park=may_park)
-    if schedule is not None:
-        exploring.one(parse(schedule))
-        return report
-    for planned in exploring.schedules(twice=twice):
-        if report.cycles >= most:
-            report.left_out += 1
-        else:
-            exploring.one(planned)
+    exploring.all(exploring.schedules(twice=twice) if schedule is None else [parse(schedule)], most)
     return report
 
 
@@ -116,6 +109,14 @@ class _Exploring:
                 for point in self._after(first):
                     for mishap in KILLS:
                         yield (first, Fault(point.kind, point.number, mishap))
+
+    def all(self, schedules: Iterable[Schedule], most: int) -> None:
+        """Play so many schedules at most, and count the rest. Raises `CrashTestFailed`."""
+        for planned in schedules:
+            if self._report.cycles >= most:
+                self._report.left_out += 1
+            else:
+                self.one(planned)
 
     def one(self, schedule: Schedule) -> None:
         """Play one schedule. Raises `CrashTestFailed`."""

@@ -105,6 +105,14 @@ class Trace:
     mishaps: Counter[str] = field(default_factory=Counter)
     lines: tuple[str, ...] = ()
 
+    def add(self, seed: int, stage: Stage) -> None:
+        """Take in what happened under one seed."""
+        self.hashes[seed] = stage.digest
+        self.mishaps.update(mishap.value for _, mishap in stage.hit)
+        if stage.run is not None:
+            self.ends[stage.run.row.status.value] += 1
+        self.lines = tuple(stage.lines) if len(self.hashes) == 1 else ()
+
     @property
     def hash(self) -> str:
         """The hash over all seeds: the same seeds, the same saga and the same world give the same one."""
@@ -152,13 +160,7 @@ def simulate(
         problem = judged(stage, allowed)
         if problem:
             _fail(stage, allowed, seed, problem)
-        trace.hashes[seed] = stage.digest
-        trace.mishaps.update(mishap.value for _, mishap in stage.hit)
-        if stage.run is not None:
-            trace.ends[stage.run.row.status.value] += 1
-        trace.lines = tuple(stage.lines)
-    if len(trace.hashes) != 1:
-        trace.lines = ()
+        trace.add(seed, stage)
     return trace
 
 
