@@ -12,7 +12,17 @@ from operator import attrgetter
 from typing import Final
 
 from amends.persistence.backend import Cell
-from amends.persistence.records import Cause, InboxRow, NewRun, Receipt, RunChange, Status, Write, Written
+from amends.persistence.records import (
+    Cause,
+    InboxRow,
+    NewRun,
+    Receipt,
+    RunChange,
+    Status,
+    Wake,
+    Write,
+    Written,
+)
 from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS
 from amends.persistence.tables import ENDED
 
@@ -23,6 +33,7 @@ _TAKEN: Final = Receipt(Written.TAKEN)
 _BEATEN: Final = Receipt(Written.BEATEN)
 _FENCED: Final = Receipt(Written.FENCED)
 _ENDED: Final = Receipt(Written.ENDED)
+_KNOWN: Final = Receipt(Written.KNOWN)
 _UNKNOWN_RUN: Final = Receipt(Written.UNKNOWN_RUN)
 _entry_cells: Final = attrgetter(*ENTRY_COLUMNS)
 _audit_cells: Final = attrgetter(*AUDIT_COLUMNS)
@@ -155,16 +166,16 @@ class _Decider:
         """Put a message into a run's inbox, unless it is there or comes too late."""
         known, rows, run_id = self._known, self.rows, message.run_id
         if (run_id, message.key) in known.keys:
-            return DONE
+            return _KNOWN if write.fresh else DONE
         state = known.runs.get(run_id)
         if state is None:
             return _UNKNOWN_RUN
-        if state.status in ENDED and (not write.reopen or state.status is Status.COMPLETED):
+        woken = _woken(state, write.wake)
+        if woken in ENDED:
             return _ENDED
-        woken = _woken(state, write)
         if woken is not state.status:
             state.status = woken
-            rows.woken[run_id] = (run_id, woken.value, self._now)
+            rows.woken[run_id] = (run_id, woken.value, self._now, write.wake is Wake.OPERATOR)
         state.mail += 1
         known.keys.add((run_id, message.key))
         rows.mails[run_id] = (run_id, state.mail, self._now)
@@ -197,13 +208,16 @@ class _Decider:
             rows.audit.extend(map(_audit_cells, write.audit))
 
 
-def _woken(state: RunState, write: Write) -> Status:
-    """Return the status in which a message leaves a run that can take it."""
+def _woken(state: RunState, wake: Wake) -> Status:
+    """Return the status in which a message leaves a run; an end, where it comes too late."""
     if state.status in ENDED:
-        return Status.COMPENSATING
-    if state.status is Status.PARKED and write.wake_parked and state.cause is None:
+        reopens = wake is (Wake.UNDO if state.status is Status.COMPLETED else Wake.EVIDENCE)
+        return Status.COMPENSATING if reopens else state.status
+    if state.status is not Status.PARKED or wake not in (Wake.CANCEL, Wake.OPERATOR):
+        return state.status
+    if state.cause is None:
         return Status.OPEN
-    return state.status
+    return Status.COMPENSATING if wake is Wake.OPERATOR else Status.PARKED
 
 
 def _needs_row(write: Write) -> bool:

@@ -33,7 +33,7 @@ from amends.persistence.backend import Backend, id_listing, listing
 from amends.persistence.lease import Lease
 from amends.persistence.loading import Loading
 from amends.persistence.process import this_process
-from amends.persistence.records import Loaded, Serves, Status
+from amends.persistence.records import OTHER_CODE, Loaded, Serves, Status
 from amends.persistence.rows import RUN_COLUMNS, WORKER_COLUMNS, Reader, worker
 from amends.persistence.tables import CLAIMABLE, literals
 
@@ -88,15 +88,13 @@ class Leases:
         else:
             connection.execute(self._reenter, row | {"worker": worker_id})
             self._release(connection, [worker_id], now)
-        if serves.handlers:
-            connection.execute(self._unpark, _needed(serves) | {"now": now})
+        connection.execute(self._unpark, served(serves) | {"now": now})
         return Registered(epoch, batch, now)
 
     def serve(self, connection: Connection, lease: Lease, serves: Serves, now: int) -> None:
         """Note what a worker serves by now; what was parked for want of a handler of its is due again."""
         connection.execute(self._reenter, {"worker": lease.worker, "serves": _shown(serves)})
-        if serves.handlers:
-            connection.execute(self._unpark, _needed(serves) | {"now": now})
+        connection.execute(self._unpark, served(serves) | {"now": now})
 
     def claim(
         self, connection: Connection, lease: Lease, serves: Serves, limit: int, now: int
@@ -125,18 +123,18 @@ class Leases:
         return marked, self._release(connection, marked, now)
 
     def leave(self, connection: Connection, worker_id: str, epoch: int, now: int) -> None:
-        """Give the lease back, and with it what the worker still holds, which nobody is to blame for."""
+        """Give the lease back, and with it what the worker still holds: nobody knows what became of that."""
         left = connection.execute(self._leave, {"worker": worker_id, "old_epoch": epoch}).first()
         if left is not None:
-            self._release(connection, [worker_id], now, blame=0)
+            self._release(connection, [worker_id], now)
 
     def batch_of(self, connection: Connection, worker_id: str) -> tuple[int, int] | None:
         """Return the last batch that was committed for the worker, and when it was registered."""
         row = connection.execute(self._epoch_of, {"worker": worker_id}).first()
         return None if row is None else (row.batch, row.started_at)
 
-    def _release(self, connection: Connection, workers: Collection[str], now: int, blame: int = 1) -> int:
-        given = {"ids": id_listing(workers), "now": now, "blame": blame}
+    def _release(self, connection: Connection, workers: Collection[str], now: int) -> int:
+        given = {"ids": id_listing(workers), "now": now}
         result = connection.execute(self._hand_on, given)
         return result.rowcount
 
@@ -178,14 +176,11 @@ class Leases:
         self._hand_on = (
             update(runs)
             .where(self._backend.among(runs.c.owner, "ids"))
-            .values(
-                owner=null(), due_at=bindparam("now"), lost=runs.c.lost + bindparam("blame", type_=BigInteger)
-            )
+            .values(owner=null(), due_at=bindparam("now"), lost=runs.c.lost + literal_column("1", BigInteger))
         )
-        handlers = self._backend.listed("handlers", {"name": Text})
         self._unpark = (
             update(runs)
-            .where(literals("status", [Status.PARKED]), runs.c.needs.in_(select(handlers.c.name)))
+            .where(literals("status", [Status.PARKED]), runs.c.needs.is_not(None), _needs_met(self._backend))
             .values(
                 status=case((runs.c.cause.is_(None), Status.OPEN.value), else_=Status.COMPENSATING.value),
                 due_at=bindparam("now"),
@@ -224,26 +219,30 @@ def claimable(backend: Backend) -> ColumnElement[bool]:
     """Say that a run has no owner and can be run by who serves the parameters `sagas` and `handlers`."""
     runs = backend.tables.runs
     sagas = backend.listed("sagas", {"name": Text, "version": Text})
-    handlers = backend.listed("handlers", {"name": Text})
     served = tuple_(runs.c.saga, runs.c.version).in_(select(sagas.c.name, sagas.c.version))
     undoing = runs.c.status == Status.COMPENSATING.value
     return (
         runs.c.owner.is_(None)
         & literals("status", CLAIMABLE)
-        & or_(
-            runs.c.needs.is_(None) & served,
-            runs.c.needs.in_(select(handlers.c.name)) & or_(undoing, served),
-        )
+        & or_(runs.c.needs.is_(None) & served, _needs_met(backend) & or_(undoing, served))
     )
+
+
+def _needs_met(backend: Backend) -> ColumnElement[bool]:
+    """Say that a worker has what a run needs: the handler, or other code than it was parked under."""
+    needs = backend.tables.runs.c.needs
+    handlers = backend.listed("handlers", {"name": Text})
+    other_code = needs.startswith(literal_column(f"'{OTHER_CODE}'", Text))
+    return or_(needs.in_(select(handlers.c.name)), other_code & (needs != bindparam("code", type_=Text)))
 
 
 def served(serves: Serves) -> dict[str, str | int]:
     """Return the parameters of `claimable`."""
-    return {"sagas": listing(("name", "version"), sorted(serves.sagas))} | _needed(serves)
-
-
-def _needed(serves: Serves) -> dict[str, str | int]:
-    return {"handlers": listing(("name",), ((name,) for name in sorted(serves.handlers)))}
+    return {
+        "sagas": listing(("name", "version"), sorted(serves.sagas)),
+        "handlers": listing(("name",), ((name,) for name in sorted(serves.handlers))),
+        "code": serves.code,
+    }
 
 
 def _shown(serves: Serves) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Status(StrEnum):
@@ -137,6 +138,20 @@ class RunChange:
     needs: str | None = None
 
 
+class Wake(StrEnum):
+    """Which runs an inbox row wakes that nobody would look at otherwise; none, as a rule."""
+
+    NONE = "none"
+    CANCEL = "cancel"
+    """A parked run that goes forward."""
+    OPERATOR = "operator"
+    """Any parked run; that it was lost with its workers is forgotten."""
+    EVIDENCE = "evidence"
+    """A run that has ended, but for a completed one."""
+    UNDO = "undo"
+    """A run that has completed."""
+
+
 @dataclass(slots=True)
 class Write:
     """What one turn, start or message wants written, all or nothing.
@@ -144,7 +159,8 @@ class Write:
     `epoch` is the lease under which the run was claimed (None: an unowned write that needs no lease).
     `mail` makes the write conditional: it loses when the run has more inbox rows than that.
     `taken` are the numbers of the inbox rows that became journal entries.
-    `progressed` sets `lost` back to 0.
+    `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
+    the rest of the write, as `KNOWN`; otherwise such a row is done.
     """
 
     run_id: str
@@ -156,8 +172,8 @@ class Write:
     mail: int | None = None
     progressed: bool = False
     inbox: InboxRow | None = None
-    wake_parked: bool = False
-    reopen: bool = False
+    wake: Wake = Wake.NONE
+    fresh: bool = False
     audit: tuple[AuditRow, ...] = ()
 
 
@@ -173,6 +189,8 @@ class Written(StrEnum):
     """The lease under which it was made is lost: nothing of it was written."""
     REFUSED = "refused"
     """The database refuses this very row, whatever else is in the batch: nothing of it was written."""
+    KNOWN = "known"
+    """An inbox row whose key is there already, where a fresh one was asked for."""
     ENDED = "ended"
     """An inbox row for a run that has ended."""
     UNKNOWN_RUN = "unknown_run"
@@ -202,12 +220,20 @@ class Loaded:
     epoch: int | None = None
 
 
+OTHER_CODE: Final = "code!="
+"""How the need of a parked run begins that goes on under any other code than the one named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Serves:
-    """What a worker can run: sagas by name and version, and compensation handlers by name and version."""
+    """What a worker can run: sagas by name and version, and compensation handlers by name and version.
+
+    `code` is the need of a run that is parked under this worker's code, and goes on under any other.
+    """
 
     sagas: frozenset[tuple[str, str]]
     handlers: frozenset[str] = frozenset()
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

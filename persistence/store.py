@@ -214,11 +214,17 @@ class Store:
     def _prepare_messages(self) -> None:
         backend, runs = self._backend, self._backend.tables.runs
         self._wake = backend.many(
-            {"id": Text, "status": Text, "now": BigInteger},
+            {"id": Text, "status": Text, "now": BigInteger, "forgiven": Boolean},
             lambda cells: (
                 update(runs)
                 .where(runs.c.id == cells["id"])
-                .values(status=cells["status"], due_at=cells["now"], ended_at=null(), needs=null())
+                .values(
+                    status=cells["status"],
+                    due_at=cells["now"],
+                    ended_at=null(),
+                    needs=null(),
+                    lost=case((cells["forgiven"], _ZERO), else_=runs.c.lost),
+                )
             ),
         )
         self._count_mail = backend.many(

@@ -16,6 +16,7 @@ from amends.sagas.context import (
 )
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import (
+    ActionRefused,
     AmendsError,
     CoordinatorClosed,
     DatabaseNewer,
@@ -46,7 +47,7 @@ from amends.sagas.errors import (
 )
 from amends.sagas.handle import Run, RunInfo, Standing
 from amends.sagas.journal import Entry, Kind
-from amends.sagas.outcome import Effect, OnUnknown, Outcome
+from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
@@ -55,6 +56,7 @@ from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncRun
 
 __all__ = [
+    "ActionRefused",
     "AmendsError",
     "Codec",
     "Compensation",
@@ -73,9 +75,11 @@ __all__ = [
     "Fatal",
     "InputInvalid",
     "Kind",
+    "Landed",
     "NoEffect",
     "NonDeterminism",
     "NotInBody",
+    "NotLanded",
     "OnUnknown",
     "Outcome",
     "OutsideRun",

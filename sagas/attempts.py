@@ -10,9 +10,13 @@ from amends.sagas.failure import Failure
 from amends.sagas.history import StepRecord
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempted
-from amends.sagas.outcome import OnUnknown, Outcome
+from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.retry import Failed, Retry, next_wait
 from amends.sagas.step import Step
+
+PROBE_RETRY = Retry(attempts=10)
+"""How often a probe is asked that fails, before a person has to say."""
+ASKING = (OnUnknown.PARK, OnUnknown.PROBE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,18 @@ class Verdict:
 
 
 def judge(
-    record: StepRecord, news: Attempted, step: Step[..., Any] | None, *, again: bool, seed: str
+    record: StepRecord,
+    news: Attempted,
+    step: Step[..., Any] | None,
+    *,
+    again: bool,
+    seed: str,
+    pivoted: bool = False,
 ) -> Verdict:
-    """Decide what a step's outcome leads to: it landed, it is tried again, or it failed for good.
+    """Decide what a step's outcome leads to: it landed, it is tried again, it is in doubt, or it failed.
 
     `again` is false where no further attempt may be made: the run compensates, or the body gave the step up.
+    `pivoted` tells that the run has passed its point of no return.
     """
     meta: dict[str, Any] = {"started": news.started_at}
     if news.outcome is Outcome.LANDED and news.error is None:
@@ -39,7 +50,29 @@ def judge(
         due = _next_due(record, news, step, seed)
         if due is not None:
             return Verdict(Kind.RETRY, {**meta, "due": due}, news.error)
+    if _in_doubt(record, news.outcome, step, again=again, pivoted=pivoted):
+        return Verdict(Kind.DOUBT, meta | doubted(step, news.ended_at), news.error)
     return Verdict(Kind.FAILED, meta, news.error)
+
+
+def judge_probe(record: StepRecord, news: Attempted, step: Step[..., Any] | None, *, seed: str) -> Verdict:
+    """Decide what a probe's answer leads to; one that stays away leaves it to a person."""
+    meta: dict[str, Any] = {"started": news.started_at, "probed": True}
+    if news.outcome is Outcome.LANDED and news.error is None:
+        return Verdict(Kind.LANDED, meta, news.result)
+    if news.outcome is Outcome.NOT_LANDED:
+        meta |= {"outcome": news.outcome.value, "resolved": True}
+        due = None if step is None else _after_absence(record, news, step, seed)
+        if due is not None:
+            return Verdict(Kind.RETRY, {**meta, "due": due}, record.error)
+        return Verdict(Kind.FAILED, meta, record.error)
+    due = _due(PROBE_RETRY, news, record.probes + 1, record.started_at, f"{seed}/probe", no_effect=False)
+    return Verdict(Kind.DOUBT, meta if due is None else {**meta, "due": due}, news.error)
+
+
+def doubted(step: Step[..., Any] | None, at: int) -> dict[str, int]:
+    """Say when a step in doubt is to be probed; never, where only a person can tell."""
+    return {"due": at} if step is not None and step.options.probe is not None else {}
 
 
 def judge_undo(record: StepRecord, news: Attempted, policy: Retry | None, *, seed: str) -> Verdict:
@@ -74,11 +107,35 @@ def late_meta(
 
 
 def _next_due(record: StepRecord, news: Attempted, step: Step[..., Any], seed: str) -> int | None:
-    if news.outcome is Outcome.UNKNOWN and step.options.on_unknown is OnUnknown.COMPENSATE:
+    if news.outcome is Outcome.UNKNOWN and step.options.on_unknown is not OnUnknown.RETRY:
         return None
-    attempt = record.attempt - record.lost
     no_effect = news.outcome is Outcome.NOT_LANDED
-    return _due(step.options.retry, news, attempt, record.started_at, seed, no_effect=no_effect)
+    return _due(step.retry, news, record.attempt - record.lost, record.started_at, seed, no_effect=no_effect)
+
+
+def _after_absence(record: StepRecord, news: Attempted, step: Step[..., Any], seed: str) -> int | None:
+    """Say when a step is tried again that a probe found absent; a lost attempt doesn't count."""
+    attempt = record.attempt - record.lost
+    return (
+        news.ended_at
+        if attempt < 1
+        else _due(step.retry, news, attempt, record.started_at, seed, no_effect=False)
+    )
+
+
+def _in_doubt(
+    record: StepRecord, outcome: Outcome, step: Step[..., Any] | None, *, again: bool, pivoted: bool
+) -> bool:
+    """Tell whether somebody has to say what became of a step before anything may follow from it.
+
+    That is so for a pivot of which any attempt may have landed; where the step says so; and beyond the
+    point of no return, where there is nothing else than to go on (S14).
+    """
+    if outcome is Outcome.LANDED or not (outcome is Outcome.UNKNOWN or record.doubtful):
+        return False
+    if record.effect is Effect.PIVOT:
+        return True
+    return again and (pivoted or (step is not None and step.options.on_unknown in ASKING))
 
 
 def _due(

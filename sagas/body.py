@@ -10,9 +10,9 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
-from amends.sagas import context
 from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, PayloadTooLarge
+from amends.sagas.interrupts import may_be_ctrl_c
 from amends.sagas.loop import BodyLoop
 from amends.sagas.outcome import Effect
 from amends.sagas.refusal import refusal
@@ -60,10 +60,11 @@ class Body:
         self.main: asyncio.Task[Any] | None = None
         self._limit = limit
         self._count = 0
+        self._stays = ""
         self._rest_cancelled = False
         self._futures: dict[int, tuple[asyncio.Future[Any], Step[..., Any]]] = {}
         self._context = Context()
-        self._context.run(context.BODY.set, self)
+        self.loop.body = self
 
     @property
     def random(self) -> random.Random:
@@ -87,6 +88,7 @@ class Body:
         if self.loop.shutting:
             return await self.loop.create_future()
         _check_runnable(step)
+        self._check_pivot(step)
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
             raise too_large(f"step {step.name!r}: its arguments", len(arguments), self._limit)
@@ -102,6 +104,17 @@ class Body:
             raise
         finally:
             self._futures.pop(ref, None)
+
+    def _check_pivot(self, step: Step[..., Any]) -> None:
+        """Refuse a pivot behind what nobody could undo if it failed (S14)."""
+        if step.effect is Effect.PIVOT and self._stays:
+            raise DefinitionError(
+                f"step {step.name!r} is a pivot, and {self._stays!r} before it is neither a read nor "
+                "irreversible and has no compensation: if the pivot failed, its effect would stay. Give it a "
+                'compensation, declare it effect="irreversible" or "read", or call it after the pivot'
+            )
+        if step.effect in (Effect.PLAIN, Effect.RETRIABLE) and not self._stays:
+            self._stays = step.name
 
     def deliver(self, ref: int, result: bytes, at: int) -> None:
         """Give a step's result to the body. Raises `ValueError` when it doesn't fit the step's annotation."""
@@ -153,6 +166,10 @@ class Body:
                 self.loop.turn()
             except SystemExit:
                 continue
+            except KeyboardInterrupt:
+                if may_be_ctrl_c():
+                    raise
+                continue
             return
 
     @property
@@ -176,7 +193,7 @@ class Body:
         self.loop.shut()
         self.main = None
         self._futures.clear()
-        self._context.run(context.BODY.set, None)
+        self.loop.body = None
 
 
 def too_large(what: str, size: int, limit: int) -> PayloadTooLarge:

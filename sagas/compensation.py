@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from math import inf
 
-from amends.sagas.history import StepRecord, Undoing
+from amends.sagas.history import SETTLED, StepRecord, Undoing
 from amends.sagas.outcome import Effect
 
 
@@ -20,9 +20,7 @@ class UndoOrder:
     """
 
     def __init__(self, steps: Mapping[int, StepRecord]) -> None:
-        owed = [
-            step for step in steps.values() if step.handler is not None and step.undoing is not Undoing.DONE
-        ]
+        owed = [step for step in steps.values() if step.handler is not None and step.undoing not in SETTLED]
         self._steps = steps
         self._unsettled = [(-step.intent_seq, step.ref) for step in owed]
         self._idle = [(-_delivered(step), -step.intent_seq, step.ref) for step in owed]
@@ -80,8 +78,8 @@ def owed(steps: Mapping[int, StepRecord]) -> list[StepRecord]:
 def standing(steps: Mapping[int, StepRecord]) -> list[StepRecord]:
     """Give the effects that stay in the world although the run didn't complete, in the order of intents.
 
-    A plain step counts where it landed; an irreversible one, and a compensatable one that wasn't undone,
-    also where nobody knows.
+    A plain or retriable step counts where it landed; an irreversible one, a pivot, and a compensatable one
+    that wasn't undone, also where nobody knows.
     """
     return [step for step in steps.values() if step.undoing is not Undoing.DONE and _stands(step)]
 
@@ -89,4 +87,4 @@ def standing(steps: Mapping[int, StepRecord]) -> list[StepRecord]:
 def _stands(step: StepRecord) -> bool:
     if step.effect is Effect.READ:
         return False
-    return step.landed if step.effect is Effect.PLAIN else step.may_stand
+    return step.landed if step.effect in (Effect.PLAIN, Effect.RETRIABLE) else step.may_stand

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random as random_module
+import time
 import uuid
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -40,7 +41,10 @@ class RunningBody(Protocol):
         """Issue a step and wait for its result."""
 
 
-BODY: ContextVar[RunningBody | None] = ContextVar("amends.body", default=None)
+def running_body() -> RunningBody | None:
+    """Give the body whose turn is made in this thread, whatever context its code runs in, or None."""
+    found: RunningBody | None = getattr(asyncio._get_running_loop(), "body", None)  # noqa: SLF001 - asyncio gives it to loops
+    return found
 
 
 @dataclass(slots=True)
@@ -48,7 +52,8 @@ class CurrentStep:
     """The attempt that the code belongs to; `name` is the step's, or the compensation's.
 
     `idempotency_key` is the same for every attempt of the step, also after a crash, and another one for the
-    compensation. `resources` is the object given to `Coordinator(resources=...)`.
+    compensation. `resources` is the object given to `Coordinator(resources=...)`, `details` what the last
+    heartbeat of an earlier attempt told.
     """
 
     run_id: str
@@ -57,6 +62,17 @@ class CurrentStep:
     idempotency_key: str
     deadline_ms: int
     resources: Any = field(default=None, repr=False)
+    details: Any = None
+    beat: Callable[[Any], None] | None = field(default=None, repr=False)
+
+    def heartbeat(self, details: Any = None) -> None:
+        """Tell that the attempt is alive, from any thread; `details`, as JSON, reach the next attempt.
+
+        With `@step(heartbeat=...)` an attempt that doesn't do so in time counts as unknown.
+        Raises `InputInvalid` for details that have no JSON form.
+        """
+        if self.beat is not None:
+            self.beat(details)
 
     @property
     def deadline(self) -> dt.datetime:
@@ -65,6 +81,30 @@ class CurrentStep:
 
 
 STEP: ContextVar[CurrentStep | None] = ContextVar("amends.step", default=None)
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """What a helper of ours notes of an attempt: when it times out, and whether a call of it may have landed.
+
+    `ends` is by `time.monotonic()`: the database's clock, by which deadlines are told, may differ from this
+    machine's.
+    """
+
+    ends: float
+    touched: bool = False
+
+    def time_left(self) -> float:
+        """Give the seconds until the attempt times out."""
+        return self.ends - time.monotonic()
+
+
+UNDER_WAY: ContextVar[UnderWay | None] = ContextVar("amends.under_way", default=None)
+
+
+def begin_attempt(seconds: float) -> None:
+    """Note, for the code that is called from here, that an attempt begins that times out after so long."""
+    UNDER_WAY.set(UnderWay(time.monotonic() + seconds))
 
 
 def current_step() -> CurrentStep:
@@ -85,13 +125,13 @@ def current_run() -> CurrentRun:
 
 def replaying() -> bool:
     """Tell whether the body is only being replayed: what it does now was done before."""
-    body = BODY.get()
+    body = running_body()
     return body is not None and body.replaying
 
 
 def now() -> dt.datetime:
     """Give the run's time, aware, UTC: the same on every replay. Outside a run, the real time."""
-    body = BODY.get()
+    body = running_body()
     if body is None:
         return dt.datetime.now(dt.UTC)
     return dt.datetime.fromtimestamp(body.now_ms() / 1000, dt.UTC)
@@ -99,13 +139,13 @@ def now() -> dt.datetime:
 
 def random() -> random_module.Random:
     """Give the run's random numbers: the same on every replay. Outside a run, fresh ones."""
-    body = BODY.get()
+    body = running_body()
     return random_module.Random() if body is None else body.random  # noqa: S311 - not for secrets
 
 
 def uuid4() -> uuid.UUID:
     """Give a random UUID: the same on every replay. Outside a run, a fresh one."""
-    body = BODY.get()
+    body = running_body()
     return uuid.uuid4() if body is None else uuid.UUID(int=body.random.getrandbits(128), version=4)
 
 
@@ -126,7 +166,7 @@ def sleep_until(when: dt.datetime) -> Coroutine[Any, Any, None]:
 
 
 def _body(what: str) -> RunningBody:
-    body = BODY.get()
+    body = running_body()
     if body is None:
         raise OutsideRun(f"{what} was called outside a saga's body")
     return body

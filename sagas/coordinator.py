@@ -15,29 +15,29 @@ from sqlalchemy import Engine
 
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
-from amends.persistence.records import InboxRow, NewRun, Receipt, RunRow, Write, Written
+from amends.persistence.records import InboxRow, NewRun, Receipt, RunRow, Wake, Write, Written
 from amends.persistence.records import Status as Stored
 from amends.sagas.body import too_large
+from amends.sagas.desk import Desk, not_found
 from amends.sagas.errors import (
     AmendsError,
     CoordinatorClosed,
     DefinitionError,
     InputInvalid,
     RunEnded,
-    RunNotFound,
     StartConflict,
 )
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
-from amends.sagas.journal import Entry, Kind, from_row
+from amends.sagas.journal import Entry, Kind
+from amends.sagas.operators import Operator
 from amends.sagas.options import CoordinatorOptions
 from amends.sagas.parts import Parts, Plan, assemble, dismantle
 from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
-from amends.sagas.states import ENDS, Status, seen
+from amends.sagas.states import Status, seen
 from amends.sagas.sync import SyncCoordinator
-from amends.sagas.waits import Settled
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -108,6 +108,7 @@ class Coordinator:
             grace.total_seconds(),
         )
         self._parts: Parts | None = None
+        self.desk = Desk(self._open_parts)
         self._starting: dict[str, asyncio.Future[Receipt]] = {}
 
     @classmethod
@@ -168,7 +169,7 @@ class Coordinator:
 
     async def get(self, id: str) -> Run[Any]:
         """Give a run by its id. Raises `RunNotFound`."""
-        row = await self.row_of(id)
+        row = await self.desk.row(id)
         return Run(self, id, SAGAS.get((row.saga, row.version)))
 
     async def list(
@@ -210,53 +211,24 @@ class Coordinator:
         now = parts.database.now()
         key = f"cancel:{uuid.uuid4().hex}"
         row = InboxRow(run_id, key, Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
-        receipt = await self._written(parts, Write(run_id, inbox=row, wake_parked=True))
+        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL))
         if receipt.written is Written.UNKNOWN_RUN:
-            raise _not_found(run_id)
+            raise not_found(run_id)
         if receipt.written is Written.ENDED:
-            ended = await self.row_of(run_id)
+            ended = await self.desk.row(run_id)
             raise RunEnded(
                 f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more"
             )
-        if parts.driver.holds(run_id):
-            parts.scheduler.look_for_mail()
-        else:
-            parts.scheduler.claim()
+        self.desk.look_for(run_id)
+
+    def operator(self, by: str) -> Operator:
+        """Give what a person may do about runs that need one; `by` is whom the audit trail names."""
+        return Operator(self.desk, by)
 
     async def run_until_idle(self) -> dt.datetime | None:
         """Drive everything that is due now; give the moment at which the next run is due, if there is one."""
         due = await self._open_parts().scheduler.until_idle()
         return None if due is None else dt.datetime.fromtimestamp(due / 1000, dt.UTC)
-
-    async def row_of(self, run_id: str) -> RunRow:
-        """Give a run's row. Raises `RunNotFound`."""
-        parts = self._open_parts()
-        row = await parts.scheduler.read(parts.database.run, run_id)
-        if row is None:
-            raise _not_found(run_id)
-        return row
-
-    async def status_of(self, run_id: str) -> Status:
-        """Give a run's status. Raises `RunNotFound`."""
-        return seen(await self.row_of(run_id), self._open_parts().database.now())
-
-    async def journal_of(self, run_id: str) -> Entries:
-        """Give a run's journal so far."""
-        parts = self._open_parts()
-        return [from_row(row) for row in await parts.scheduler.read(parts.database.journal, run_id)]
-
-    async def wait_settled(self, run_id: str) -> Settled:
-        """Wait until a run has ended or is parked. Raises `RunNotFound`, `CoordinatorClosed`."""
-        parts = self._open_parts()
-
-        async def look() -> Settled | None:
-            if parts.driver.holds(run_id):
-                return None
-            row = await self.row_of(run_id)
-            settled = row.status in ENDS or row.status is Stored.PARKED
-            return Settled(row.status, row.cause, row.result, row.error) if settled else None
-
-        return await parts.waits.settled(run_id, look)
 
     def _open_parts(self) -> Parts:
         if self._parts is None:
@@ -306,7 +278,7 @@ class Coordinator:
 
     async def _compare(self, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
         """Check that the run that has the id is the same one (S17). Raises `StartConflict`."""
-        row = await self.row_of(run_id)
+        row = await self.desk.row(run_id)
         if row.saga != saga.name:
             raise StartConflict(
                 f"the id {run_id!r} belongs to a run of saga {row.saga!r}; give this run another id"
@@ -321,11 +293,6 @@ class Coordinator:
                 "gives the same run, so give a run with other input another id"
             )
 
-    async def _written(self, parts: Parts, write: Write) -> Receipt:
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
-        return await asyncio.shield(future)
-
 
 def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     if not isinstance(saga, Saga):
@@ -339,10 +306,6 @@ def _checked_id(run_id: object) -> str:
     if not isinstance(run_id, str) or not 0 < len(run_id) <= LONGEST_ID or not run_id.isprintable():
         raise InputInvalid(f"a run's id is a printable text of 1 to {LONGEST_ID} characters, not {run_id!r}")
     return run_id
-
-
-def _not_found(run_id: str) -> RunNotFound:
-    return RunNotFound(f"there is no run {run_id!r} in this database")
 
 
 def _status(status: Status | str) -> Status:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 SWEEP_FROM = 1_000
 
 
 class Deadlines:
-    """Cancels tasks that take longer than their time-out.
+    """Has tasks stopped that take longer than their time-out.
 
     Attempts with the same time-out end in the order of their starts, so a queue for each length of time and
     one timer for its head do what a timer for each attempt would, for a fraction of the cost.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, stop: Callable[[asyncio.Task[Any]], None]) -> None:
         self._loop = loop
+        self._stop = stop
         self._queues: dict[float, deque[tuple[float, asyncio.Task[Any]]]] = {}
         self._timers: dict[float, asyncio.TimerHandle] = {}
         self._sweep_at: dict[float, int] = {}
@@ -65,7 +67,7 @@ class Deadlines:
             _, task = queue.popleft()
             if not task.done():
                 self._expired.add(task)
-                task.cancel()
+                self._stop(task)
         if queue:
             self._arm(seconds)
         else:

@@ -18,6 +18,8 @@ from amends.persistence.records import (
     Receipt,
     RunChange,
     RunRow,
+    Serves,
+    Wake,
     Write,
     Written,
 )
@@ -26,7 +28,7 @@ from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
 from amends.sagas.journal import Entry, Kind, from_row
-from amends.sagas.news import Attempted, News, Turn
+from amends.sagas.news import Attempted, Beat, News, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
@@ -98,7 +100,8 @@ class Driver:
         self._idle = asyncio.Event()
         self._idle.set()
         self.executor: Executor | None = None
-        self.elsewhere: frozenset[str] = frozenset()
+        self.elsewhere: list[Serves] = []
+        self.code = ""
         self.closing = False
         self._cut_short: frozenset[Key] | None = None
 
@@ -157,14 +160,21 @@ class Driver:
                 raise RecordUnreadable(loaded.unreadable)
             entries = [from_row(entry) for entry in loaded.entries]
             turn = reload(held.run, entries, [*held.told, *loaded.inbox], self._now())
+            self._carry(held, turn)
         except Exception as problem:  # noqa: BLE001 - a broken record harms its own run only
             self._give_in(held, problem)
-            return
-        self._carry(held, turn)
 
-    def attempted(self, run_id: str, item: Attempted) -> None:
-        """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox."""
+    def attempted(self, run_id: str, item: Attempted | Beat) -> None:
+        """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox.
+
+        What an attempt under way tells of itself is only for a run that is held.
+        """
         held = self._held.get(run_id)
+        if isinstance(item, Beat):
+            if held is not None:
+                held.news.append(item)
+                self._queue(held)
+            return
         if held is None:
             self._send_late(run_id, item)
             return
@@ -185,10 +195,14 @@ class Driver:
         self._queue(held)
 
     def fenced(self) -> None:
-        """Drop everything: the lease is lost, and the runs belong to others."""
+        """Drop what was held under the lease that is lost: it belongs to others.
+
+        The writer has another lease by now, under which runs may have been begun already.
+        """
+        lost = [held for held in self._held.values() if held.epoch != self._writer.epoch]
         if self.executor is not None:
-            self.executor.revoke()
-        for held in list(self._held.values()):
+            self.executor.revoke(self._held.keys() - {held.run.row.id for held in lost})
+        for held in lost:
             self._hand_over(held)
         for run_id, told in self._told.items():
             for item in told:
@@ -222,6 +236,7 @@ class Driver:
     def _hold(self, row: RunRow, epoch: int | None = None) -> Held:
         run = LiveRun(SAGAS.get((row.saga, row.version)), row, self._limits, worker=self._worker)
         run.elsewhere = self.elsewhere
+        run.code = self.code
         held = Held(run, (self._writer.epoch or 0) if epoch is None else epoch)
         self._held[row.id] = held
         self._idle.clear()
@@ -264,10 +279,9 @@ class Driver:
         held.told = [item for item in news if isinstance(item, Attempted)]
         try:
             turn = held.run.turn(news, self._now())
+            self._carry(held, turn)
         except Exception as problem:  # noqa: BLE001 - one run's trouble is not the others'
             self._give_in(held, problem)
-            return
-        self._carry(held, turn)
 
     def _carry(self, held: Held, turn: Turn) -> None:
         if turn.durable:
@@ -288,7 +302,6 @@ class Driver:
     ) -> None:
         run = held.run
         change = turn.change
-        held.writing = True
         write = Write(
             run.row.id,
             epoch=held.epoch,
@@ -300,6 +313,7 @@ class Driver:
             progressed=turn.progressed,
             audit=tuple(turn.audit),
         )
+        held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
 
     def _must_not_miss_mail(self, change: RunChange | None) -> bool:
@@ -319,6 +333,10 @@ class Driver:
         if receipt.written is Written.DONE:
             self._committed(held, turn)
         elif receipt.written is Written.BEATEN:
+            if self.closing:
+                # Nobody loads it again here: what is known of its attempts goes to its inbox.
+                self._hand_over(held)
+                return
             self._drop(held)
             late = [item for item in held.news if isinstance(item, Attempted)]
             self._told[held.run.row.id] = [*held.told, *late]
@@ -386,7 +404,7 @@ class Driver:
                 self._send_late(held.run.row.id, item)
 
     def _send_late(self, run_id: str, item: Attempted) -> None:
-        if item.read:
+        if item.read or item.probing:
             return
         meta = {
             "ref": item.ref,
@@ -400,7 +418,8 @@ class Driver:
         key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{self._worker}"
         row = InboxRow(run_id, key, Kind.LATE.value, self._now(), json.dumps(meta), item.result or item.error)
         landed = item.outcome == "landed" and not item.undoing
-        self._writer.submit(Write(run_id, inbox=row, reopen=landed), functools.partial(self._sent_late, row))
+        wake = Wake.EVIDENCE if landed else Wake.NONE
+        self._writer.submit(Write(run_id, inbox=row, wake=wake), functools.partial(self._sent_late, row))
 
     def _sent_late(self, row: InboxRow, receipt: Receipt) -> None:
         """Audit what came too late even to be taken: an outcome is never dropped (S5)."""

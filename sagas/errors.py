@@ -10,6 +10,7 @@
     ├── StartConflict              the id belongs to a run with other input
     ├── RunNotFound                no run has this id
     ├── RunEnded                   the run has ended already
+    ├── ActionRefused              an operator's act doesn't fit the run as it stands
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -18,11 +19,13 @@
     │   └── WorkerLost             the worker died during the attempt
     ├── NoEffect                   raised by a step: nothing happened in the world
     ├── Fatal                      raised by a step: don't try again
-    ├── RetryAfter                 raised by a step: try again after so many seconds
+    ├── RetryAfter                 raised by a step: try again, after so many seconds
     ├── NonDeterminism             the body asks for something else than the journal says
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
     ├── CoordinatorClosed          the coordinator isn't open
+    ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
+    ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
                                    DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
 """
@@ -40,6 +43,7 @@ from amends.persistence.errors import (
 )
 
 __all__ = [
+    "ActionRefused",
     "AmendsError",
     "CoordinatorClosed",
     "DatabaseNewer",
@@ -106,6 +110,10 @@ class RunEnded(AmendsError):
     """The run has ended, so it can't be told anything any more."""
 
 
+class ActionRefused(AmendsError):
+    """What an operator asked for doesn't fit the run as it stands, or somebody was quicker."""
+
+
 class UnknownSaga(AmendsError):
     """No saga of this name (and version) is defined in this process."""
 
@@ -164,14 +172,18 @@ class Fatal(AmendsError):
 
 
 class RetryAfter(AmendsError):
-    """Raise it in a step to set when the next attempt starts, `seconds` from now."""
+    """Raise it in a step to ask for another attempt, `seconds` from now; None leaves that to the policy.
 
-    def __init__(self, seconds: float, message: str = "") -> None:
+    One that is a `NoEffect` too, says that nothing happened and is tried again all the same.
+    """
+
+    def __init__(self, seconds: float | None, message: str = "") -> None:
         super().__init__(seconds, message)
         self.seconds = seconds
 
     def __str__(self) -> str:
-        return self.args[1] or f"try again after {self.seconds} s"
+        when = "later" if self.seconds is None else f"after {self.seconds} s"
+        return self.args[1] or f"try again {when}"
 
 
 class NonDeterminism(AmendsError):

@@ -1,4 +1,4 @@
-"""Calling steps and compensations: on the event loop or in threads, with time-outs."""
+"""Calling steps, probes and compensations: on the event loop or in threads, with time-outs."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import asyncio
 import functools
 import inspect
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from amends.sagas.body import too_large
-from amends.sagas.context import BODY, STEP, CurrentStep
+from pydantic_core import from_json
+
+from amends.sagas.calling import Called, Found, called_for, failed, landed, prepared
+from amends.sagas.context import STEP, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
-from amends.sagas.errors import AmendsError, NoEffect, ResultInvalid, StepFailed, StepTimeout
+from amends.sagas.errors import StepFailed, StepTimeout
 from amends.sagas.failure import describe
-from amends.sagas.news import Attempt, Attempted
+from amends.sagas.interrupts import may_be_ctrl_c
+from amends.sagas.news import Attempt, Attempted, Beat
 from amends.sagas.outcome import Effect, Outcome
-from amends.sagas.registry import HANDLERS, STEPS
-from amends.sagas.step import Compensation, Step, Undo
+from amends.sagas.pulse import Pulse
+from amends.sagas.step import Step
 
 LEASE_POLL = 0.05
 """Seconds between two looks at a lease that can't be renewed just now."""
+PATIENCE = 2.0
+"""Seconds that an attempt has to end after it was cancelled; then it is given up, and heard of late."""
 
-Called = Step[..., Any] | Compensation[Any] | None
-Found = tuple[Outcome, bytes | None, BaseException | None]
-Report = Callable[[str, Attempted], None]
+Report = Callable[[str, Attempted | Beat], None]
+Key = tuple[str, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,32 @@ class Settings:
     max_payload: int
 
 
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One attempt on its way: what is called, since when, and what has become of it.
+
+    `thread` tells that it holds a place in the pool; `told` that its outcome was reported.
+    """
+
+    attempt: Attempt
+    called: Called
+    thread: bool = False
+    revoked: bool = False
+    started: int | None = None
+    told: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Which attempt it is: run, number, whether it is the compensation."""
+        return self.attempt.run_id, self.attempt.ref, self.attempt.undoing
+
+
 class Executor:
     """Executes attempts and reports what came of each, exactly once, on the loop that it was made on.
 
-    At most `max_steps` attempts are under way; the rest wait in order. An attempt only starts while
-    `lease_good()` holds, and not at all after `revoke()`: a worker that was fenced must not touch the world.
+    At most `max_steps` attempts are under way, and at most `threads` of them in threads; the rest wait in
+    order. An attempt only starts while `lease_good()` holds, and not at all after `revoke()`: a worker that
+    was fenced must not touch the world. One that outlives its time-out is reported once more when it ends.
     """
 
     def __init__(
@@ -54,205 +79,269 @@ class Executor:
         self._now = now
         self._lease_good = lease_good
         self._report = report
-        self._generation = 0
         self._closed = False
-        self._deadlines = Deadlines(asyncio.get_running_loop())
         self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(self._loop, self._stop)
         self._context = copy_context()
-        self._context.run(BODY.set, None)
-        self._tasks: dict[asyncio.Task[Attempted | None], Attempt] = {}
-        self._waiting: deque[Attempt] = deque()
+        self._flights: dict[asyncio.Task[Found | None], Flight] = {}
+        self._waiting: deque[Flight] = deque()
+        self._for_threads: deque[Flight] = deque()
+        self._threads = 0
+        self._cut: list[Flight] = []
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
 
     @property
     def under_way(self) -> int:
         """How many attempts are being executed or wait for a place."""
-        return len(self._tasks) + len(self._waiting)
+        return len(self._flights) + len(self._waiting) + len(self._for_threads)
 
     def start(self, attempt: Attempt) -> None:
         """Execute an attempt, as soon as there is a place for it."""
-        if len(self._tasks) >= self._settings.max_steps:
-            self._waiting.append(attempt)
+        called = called_for(attempt)
+        flight = Flight(attempt, called, thread=called is not None and not called.is_async)
+        if flight.thread and self._threads >= self._settings.threads:
+            self._for_threads.append(flight)
+        elif len(self._flights) >= self._settings.max_steps:
+            self._waiting.append(flight)
         else:
-            self._begin(attempt)
+            self._begin(flight)
 
-    def revoke(self) -> None:
-        """Drop the attempts that have not started: the lease is lost, or the worker is closing."""
-        self._waiting.clear()
-        self._generation += 1
+    def revoke(self, keep: Collection[str] = ()) -> None:
+        """Drop what has not started, but for the runs in `keep`: the lease is lost, or the worker closes."""
+        for queue in (self._waiting, self._for_threads):
+            kept = [flight for flight in queue if flight.attempt.run_id in keep]
+            queue.clear()
+            queue.extend(kept)
+        for flight in self._flights.values():
+            flight.revoked = flight.revoked or flight.attempt.run_id not in keep
 
-    async def drain(self, seconds: float) -> list[tuple[str, int, bool]]:
+    async def drain(self, seconds: float) -> list[Key]:
         """Wait until nothing is under way, at most so long.
 
-        Gives what was stopped then and is reported by nobody: run, number, whether it is a compensation.
+        Gives what was stopped, then or shortly before, and is reported by nobody.
         """
         self.revoke()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=seconds)
-        stopped = [(attempt.run_id, attempt.ref, attempt.undoing) for attempt in self._tasks.values()]
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=1)
+        if self._flights:
+            await asyncio.wait(set(self._flights), timeout=seconds)
         self._closed = True
+        stopped = [flight for flight in self._flights.values() if flight.started is not None]
+        for task in list(self._flights):
+            task.cancel()
+        if self._flights:
+            await asyncio.wait(set(self._flights), timeout=1)
         self._deadlines.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        return stopped
+        return [flight.key for flight in dict.fromkeys([*self._cut, *stopped]) if not flight.told]
 
-    def _begin(self, attempt: Attempt) -> None:
-        doing = self._execute(attempt, self._generation)
-        task = self._loop.create_task(doing, context=self._context.copy())
-        self._tasks[task] = attempt
+    def _begin(self, flight: Flight) -> None:
+        task = self._loop.create_task(self._execute(flight), context=self._context.copy())
+        self._threads += flight.thread
+        self._flights[task] = flight
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[Attempted | None]) -> None:
+    def _fill(self) -> None:
+        """Begin what waits for a place that has become free."""
+        while len(self._flights) < self._settings.max_steps:
+            free = self._threads < self._settings.threads
+            if self._for_threads and free:
+                self._begin(self._for_threads.popleft())
+            elif self._waiting:
+                flight = self._waiting.popleft()
+                if flight.thread and not free:
+                    self._for_threads.append(flight)
+                else:
+                    self._begin(flight)
+            else:
+                return
+
+    def _done(self, task: asyncio.Task[Found | None]) -> None:
         """Report from here and not from the task, so that the run can make its turn at once."""
-        attempt = self._tasks.pop(task)
+        flight = self._flights.pop(task)
         self._deadlines.expired(task)
-        if not task.cancelled() and task.exception() is None and (news := task.result()) is not None:
-            self._report(attempt.run_id, news)
-        if self._waiting and len(self._tasks) < self._settings.max_steps:
-            self._begin(self._waiting.popleft())
+        self._leave_thread(flight)
+        if task.cancelled() or task.exception() is not None:
+            self._cut_short(flight)
+        elif (found := task.result()) is not None:
+            self._tell(flight, found)
+        if self._waiting or self._for_threads:
+            self._fill()
 
-    async def _execute(self, attempt: Attempt, generation: int) -> Attempted | None:
-        while not self._lease_good():  # noqa: ASYNC110 - the writer's thread renews it
+    def _tell(self, flight: Flight, found: Found, details: bytes | None = None) -> None:
+        """Report an outcome; behind a time-out that was reported already it comes late, if it is of use."""
+        outcome, result, error = found
+        attempt = flight.attempt
+        unheard = attempt.undoing or attempt.probing or outcome is not Outcome.LANDED
+        if flight.told and (unheard or self._closed):
+            return
+        flight.told = True
+        called = flight.called
+        self._report(
+            attempt.run_id,
+            Attempted(
+                attempt.ref,
+                attempt.attempt,
+                attempt.undoing,
+                outcome,
+                self._now() if flight.started is None else flight.started,
+                self._now(),
+                result,
+                None if error is None else describe(error).to_json(),
+                error,
+                isinstance(called, Step) and called.effect is Effect.READ,
+                attempt.probing,
+                details,
+            ),
+        )
+
+    def _cut_short(self, flight: Flight) -> None:
+        """Keep what somebody else has cancelled for `drain`: the application is ending, as a rule."""
+        if flight.started is None or flight.told:
+            return
+        self._cut.append(flight)
+        if not self._closed:
+            self._loop.call_later(PATIENCE, self._nobody_closes, flight)
+
+    def _nobody_closes(self, flight: Flight) -> None:
+        if self._closed or flight.told:
+            return
+        self._cut.remove(flight)
+        error = StepFailed("the step was cancelled", type="asyncio.exceptions:CancelledError")
+        self._tell(flight, (Outcome.UNKNOWN, None, error))
+
+    def _stop(self, task: asyncio.Task[Any]) -> None:
+        """Cancel an attempt that is over its time; it has a while to end."""
+        task.cancel()
+        self._loop.call_later(PATIENCE, self._give_up, task)
+
+    def _give_up(self, task: asyncio.Task[Found | None]) -> None:
+        flight = self._flights.get(task)
+        if flight is not None and not flight.told and not self._closed:
+            self._tell(flight, (Outcome.UNKNOWN, None, _timed_out(flight.attempt)))
+
+    async def _execute(self, flight: Flight) -> Found | None:
+        while not self._lease_good() and not flight.revoked:  # noqa: ASYNC110 - the writer's thread renews it
             await asyncio.sleep(LEASE_POLL)
-        if generation != self._generation:
+        if flight.revoked:
             return None
-        started = self._now()
-        called = HANDLERS.get(attempt.handler) if attempt.handler is not None else STEPS.get(attempt.name)
         try:
-            outcome, result, error = await self._outcome(called, attempt, started)
-        except asyncio.CancelledError:
-            return None
-        return self._attempted(attempt, started, outcome, result, error)
-
-    async def _outcome(self, called: Called, attempt: Attempt, started: int) -> Found:
-        try:
-            call = _prepare(called, attempt)
-        except AmendsError as error:
+            call = prepared(flight.called, flight.attempt)
+        except Exception as error:  # noqa: BLE001 - decoding runs the application's types; nothing was sent
             return Outcome.NOT_LANDED, None, error
-        STEP.set(self._current(called, attempt, started))
+        pulse = self._pulse(flight)
         try:
-            if called is None or not called.is_async:
-                return self._landed(called, await self._in_thread(call, attempt, started))
-            self._watch(attempt)
-            made = call()
-            return self._landed(called, await made if inspect.isawaitable(made) else made)
-        except asyncio.CancelledError as error:
-            return Outcome.UNKNOWN, None, self._why_cancelled(attempt, error)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a step raises is its outcome
-            return _failed(called, error), None, error
+            found = await self._found(flight, call, pulse)
+        finally:
+            pulse.close()
+        if pulse.newest is not None and found is not None and not flight.told:
+            self._tell(flight, found, pulse.newest)
+            return None
+        return found
 
-    def _watch(self, attempt: Attempt) -> None:
-        task = asyncio.current_task()
+    async def _found(self, flight: Flight, call: Callable[[], Any], pulse: Pulse) -> Found | None:
+        called, attempt, task = flight.called, flight.attempt, asyncio.current_task()
+        flight.started = self._now()
+        begin_attempt(attempt.timeout_ms / 1000)
+        STEP.set(self._current(flight, pulse))
         if task is not None:
-            self._deadlines.watch(task, attempt.timeout_ms / 1000)
+            pulse.watch(task)
+        try:
+            if flight.thread:
+                return await self._in_thread(flight, call)
+            if task is not None:
+                self._deadlines.watch(task, attempt.timeout_ms / 1000)
+            made = call()
+            result = await made if inspect.isawaitable(made) else made
+            return landed(called, result, limit=self._settings.max_payload)
+        except asyncio.CancelledError as error:
+            return failed(called, self._why_cancelled(attempt, pulse, error))
+        except KeyboardInterrupt as error:
+            if may_be_ctrl_c():
+                raise
+            return failed(called, error)
+        except BaseException as error:  # noqa: BLE001 - whatever a step raises is its outcome
+            return failed(called, error)
 
-    def _why_cancelled(self, attempt: Attempt, error: asyncio.CancelledError) -> BaseException:
-        """Tell a time-out from an error of the step's own; a shutdown goes on as the cancellation it is."""
+    def _why_cancelled(self, attempt: Attempt, pulse: Pulse, error: asyncio.CancelledError) -> BaseException:
+        """Tell a time-out from an error of the step's own; what else was cancelled goes on as that."""
         task = asyncio.current_task()
         if task is None or task.cancelling() == 0:
             return StepFailed("the step cancelled itself", type="asyncio.exceptions:CancelledError")
-        if self._deadlines.expired(task):
+        expired = self._deadlines.expired(task)
+        if expired or pulse.silent:
             task.uncancel()
-            return _timed_out(attempt)
+            return _timed_out(attempt) if expired else _fell_silent(attempt)
         raise error
 
-    async def _in_thread(self, call: Callable[[], Any], attempt: Attempt, started: int) -> Any:
-        """Run a sync function in a thread; one that outlives its time-out is reported again when it ends."""
-        future = self._loop.run_in_executor(self._pool, functools.partial(copy_context().run, call))
-        done, _ = await asyncio.wait((future,), timeout=attempt.timeout_ms / 1000)
+    async def _in_thread(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
+        """Run a sync function in a thread; one that outlives its time-out is heard again when it ends."""
+        inside = functools.partial(copy_context().run, self._guarded, flight, call)
+        future = self._loop.run_in_executor(self._pool, inside)
+        future.add_done_callback(self._thread_ended)
+        flight.thread = False
+        late = functools.partial(self._late, flight)
+        try:
+            done, _ = await asyncio.wait((future,), timeout=flight.attempt.timeout_ms / 1000)
+        except asyncio.CancelledError:
+            future.add_done_callback(late)
+            raise
         if done:
             return future.result()
-        future.add_done_callback(functools.partial(self._late, attempt, started))
-        raise _timed_out(attempt)
+        future.add_done_callback(late)
+        return failed(flight.called, _timed_out(flight.attempt))
 
-    def _late(self, attempt: Attempt, started: int, future: asyncio.Future[Any]) -> None:
-        if self._closed or future.cancelled() or future.exception() is not None or attempt.undoing:
-            return
-        outcome, result, error = self._landed(STEPS.get(attempt.name), future.result())
-        self._report(attempt.run_id, self._attempted(attempt, started, outcome, result, error))
+    def _guarded(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
+        """Call in the thread, unless it must not start any more; whatever it raises is its outcome."""
+        if flight.revoked or not self._lease_good():
+            return None
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - as above; a future can't carry every exception
+            return failed(flight.called, error)
+        return landed(flight.called, result, limit=self._settings.max_payload)
 
-    def _attempted(
-        self,
-        attempt: Attempt,
-        started: int,
-        outcome: Outcome,
-        result: bytes | None,
-        error: BaseException | None,
-    ) -> Attempted:
-        encoded = None if error is None else describe(error).to_json()
-        called = STEPS.get(attempt.name)
-        return Attempted(
-            attempt.ref,
-            attempt.attempt,
-            attempt.undoing,
-            outcome,
-            started,
-            self._now(),
-            result,
-            encoded,
-            error,
-            not attempt.undoing and called is not None and called.effect is Effect.READ,
+    def _thread_ended(self, _future: asyncio.Future[Found | None]) -> None:
+        self._threads -= 1
+        if self._waiting or self._for_threads:
+            self._fill()
+
+    def _leave_thread(self, flight: Flight) -> None:
+        """Give back the place of an attempt that never came to its thread."""
+        if flight.thread:
+            flight.thread = False
+            self._threads -= 1
+
+    def _late(self, flight: Flight, future: asyncio.Future[Found | None]) -> None:
+        if not self._closed and not future.cancelled() and (found := future.result()) is not None:
+            self._tell(flight, found)
+
+    def _pulse(self, flight: Flight) -> Pulse:
+        called, attempt = flight.called, flight.attempt
+        allowed = called.options.heartbeat if isinstance(called, Step) else None
+        return Pulse(
+            self._loop,
+            None if allowed is None else allowed.total_seconds(),
+            self._stop,
+            lambda details: self._report(attempt.run_id, Beat(attempt.ref, attempt.attempt, details)),
         )
 
-    def _landed(self, called: Called, result: Any) -> Found:
-        if not isinstance(called, Step):
-            return Outcome.LANDED, None, None
-        try:
-            encoded = called.result.checked(result)
-        except (ValueError, AmendsError) as problem:
-            error = ResultInvalid(
-                f"step {called.name!r}: its result doesn't fit its annotation, although its effect has "
-                f"landed: {problem}"
-            )
-            return Outcome.LANDED, None, error
-        if len(encoded) > self._settings.max_payload:
-            what = f"step {called.name!r}: its result"
-            return Outcome.LANDED, None, too_large(what, len(encoded), self._settings.max_payload)
-        return Outcome.LANDED, encoded, None
-
-    def _current(self, called: Called, attempt: Attempt, started: int) -> CurrentStep:
+    def _current(self, flight: Flight, pulse: Pulse) -> CurrentStep:
+        attempt = flight.attempt
         return CurrentStep(
             attempt.run_id,
-            attempt.name if called is None else called.name,
+            attempt.name if flight.called is None else flight.called.name,
             attempt.attempt,
             attempt.key,
-            started + attempt.timeout_ms,
+            (flight.started or 0) + attempt.timeout_ms,
             self._settings.resources,
+            None if attempt.details is None else from_json(attempt.details),
+            pulse.beat,
         )
-
-
-def _prepare(called: Called, attempt: Attempt) -> Callable[[], Any]:
-    if called is None:
-        raise NoEffect(f"{attempt.handler or attempt.name!r} isn't defined in this process")
-    if isinstance(called, Step):
-        values = called.arguments.decode(attempt.arguments)
-        return functools.partial(called.arguments.call, called.fn, values)
-    values = called.step.arguments.decode(attempt.arguments)
-    return functools.partial(called.call, _undo(called, attempt), values)
-
-
-def _undo(called: Compensation[Any], attempt: Attempt) -> Undo[Any]:
-    result = None
-    if attempt.result is not None:
-        try:
-            result = called.step.result.decode(attempt.result)
-        except ValueError as error:
-            raise ResultInvalid(
-                f"the recorded result of {called.step.name!r} doesn't fit its annotation: {error}"
-            ) from error
-    return Undo(result, attempt.outcome, attempt.cause, attempt.forward_key, attempt.key)
-
-
-def _failed(called: Called, error: BaseException) -> Outcome:
-    declared = called.options.no_effect if isinstance(called, Step) else ()
-    return Outcome.NOT_LANDED if isinstance(error, (NoEffect, *declared)) else Outcome.UNKNOWN
 
 
 def _timed_out(attempt: Attempt) -> StepTimeout:
     seconds = attempt.timeout_ms / 1000
     return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s")
+
+
+def _fell_silent(attempt: Attempt) -> StepTimeout:
+    return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} gave no sign of life in time")

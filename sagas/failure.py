@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from amends.sagas import errors
 from amends.sagas.errors import StepFailed, StepTimeout, WorkerLost
 
 LONGEST_TEXT = 8_000
-CONTROL = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+DEEPEST = 10
+CONTROL = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, StopIteration, SystemExit)
 """Raised again in a body or a caller, these would stop it instead of telling it something."""
 GROUPS = (ExceptionGroup, BaseExceptionGroup)
 
@@ -49,14 +51,17 @@ class Failure:
         return cls(fields["type"], fields["message"], fields["args"], fields["traceback"], parts)
 
 
-def describe(error: BaseException) -> Failure:
-    """Make the record of an exception. Never raises, whatever the exception's own methods do."""
+def describe(error: BaseException, *, depth: int = DEEPEST) -> Failure:
+    """Make the record of an exception, groups in groups to a `depth`.
+
+    Never raises, whatever the exception's own methods do.
+    """
     kind = type(error)
     if kind is StepFailed and isinstance(error, StepFailed) and error.type:
         return Failure(error.type, error.message, None, error.traceback)
     name = f"{kind.__module__}:{kind.__qualname__}"
-    if kind in GROUPS and isinstance(error, BaseExceptionGroup):
-        parts = tuple(describe(part) for part in error.exceptions)
+    if depth and kind in GROUPS and isinstance(error, BaseExceptionGroup):
+        parts = tuple(describe(part, depth=depth - 1) for part in error.exceptions)
         return Failure(name, error.message, None, _traceback(error), parts)
     return Failure(name, _text(error), _json_args(error), _traceback(error))
 
@@ -109,7 +114,9 @@ def _find(
 ) -> type[BaseException] | None:
     module, _, qualname = name.partition(":")
     last = qualname.rpartition(".")[2]
-    candidates: list[Any] = [getattr(builtins, last, None), getattr(errors, last, None), *declared]
+    ours = sys.modules.get(module) if module.partition(".")[0] == "amends" else None
+    known = (builtins, errors, ours)
+    candidates: list[Any] = [*(getattr(place, last, None) for place in known), *declared]
     for function in functions:
         for place in (_closure(function), getattr(function, "__globals__", {})):
             candidates.append(place.get(last))
@@ -141,14 +148,14 @@ def _closure(function: Callable[..., Any]) -> dict[str, Any]:
 def _text(error: BaseException) -> str:
     try:
         return str(error)[:LONGEST_TEXT]
-    except Exception:  # noqa: BLE001 - somebody else's __str__
+    except BaseException:  # noqa: BLE001 - somebody else's __str__ may even try to end the process
         return f"<{type(error).__qualname__} whose text can't be had>"
 
 
 def _json_args(error: BaseException) -> list[Any] | None:
     try:
         encoded = json.dumps(list(error.args))
-    except Exception:  # noqa: BLE001 - arguments may be any object at all
+    except BaseException:  # noqa: BLE001 - arguments may be any object at all
         return None
     return json.loads(encoded) if len(encoded) <= LONGEST_TEXT else None
 
@@ -156,5 +163,5 @@ def _json_args(error: BaseException) -> list[Any] | None:
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))[-LONGEST_TEXT:]
-    except Exception:  # noqa: BLE001 - as above
+    except BaseException:  # noqa: BLE001 - as above
         return ""

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from amends.persistence.records import AuditRow
 from amends.persistence.records import Status as Stored
 from amends.sagas.compensation import owed, standing
 from amends.sagas.errors import NonDeterminism, ResultInvalid, RunFailed, RunParked
@@ -72,14 +73,14 @@ class Run(Generic[R]):
         """
         seconds = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
         async with asyncio.timeout(seconds):
-            settled = await self._coordinator.wait_settled(self.id)
+            settled = await self._coordinator.desk.settled(self.id)
         if settled.status is Stored.COMPLETED:
             return self._decoded(settled)
         raise await self._failure(settled)
 
     async def status(self) -> Status:
         """Give the run's status. Raises `RunNotFound`."""
-        return await self._coordinator.status_of(self.id)
+        return await self._coordinator.desk.status(self.id)
 
     async def cancel(self, reason: str | None = None) -> None:
         """Ask the run to stop and undo what it has done. Returns once that is durable.
@@ -90,15 +91,19 @@ class Run(Generic[R]):
 
     async def journal(self) -> list[Entry]:
         """Give the run's journal so far."""
-        return await self._coordinator.journal_of(self.id)
+        return await self._coordinator.desk.journal(self.id)
 
     async def left_standing(self) -> list[Standing]:
         """Give the effects that stay in the world although the run didn't complete; none while it goes on."""
-        row = await self._coordinator.row_of(self.id)
+        row = await self._coordinator.desk.row(self.id)
         if row.ended_at is None or row.status is Stored.COMPLETED:
             return []
         history = fold(await self.journal())
         return [Standing(step.name, step.ref, step.effect, step.outcome) for step in standing(history.steps)]
+
+    async def audit(self) -> list[AuditRow]:
+        """Give the run's audit trail, in order: who did what to it, and why."""
+        return await self._coordinator.desk.audit(self.id)
 
     def _decoded(self, settled: Settled) -> R:
         data = settled.result or b"null"

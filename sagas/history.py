@@ -16,6 +16,7 @@ class Phase(StrEnum):
 
     RUNNING = "running"
     WAITING = "waiting"
+    DOUBTFUL = "doubtful"
     LANDED = "landed"
     FAILED = "failed"
 
@@ -28,10 +29,12 @@ class Undoing(StrEnum):
     WAITING = "waiting"
     DONE = "done"
     STUCK = "stuck"
+    WAIVED = "waived"
 
 
-UNDER_WAY = (Phase.RUNNING, Phase.WAITING)
+UNDER_WAY = (Phase.RUNNING, Phase.WAITING, Phase.DOUBTFUL)
 MOVING = (Undoing.RUNNING, Undoing.WAITING)
+SETTLED = (Undoing.DONE, Undoing.WAIVED)
 
 
 @dataclass(slots=True)
@@ -49,6 +52,8 @@ class StepRecord:
     timeout_ms: int
     attempt: int = 1
     lost: int = 0
+    probes: int = 0
+    details: bytes | None = None
     phase: Phase = Phase.RUNNING
     due_at: int | None = None
     doubtful: bool = False
@@ -75,11 +80,11 @@ class StepRecord:
     @property
     def owed(self) -> bool:
         """Tell whether its compensation must still succeed if it is undone."""
-        return self.handler is not None and self.may_stand and self.undoing is not Undoing.DONE
+        return self.handler is not None and self.may_stand and self.undoing not in SETTLED
 
     @property
     def moving(self) -> bool:
-        """Tell whether its forward call is under way or waits for its next attempt."""
+        """Tell whether its forward call is under way, waits for its next attempt, or is in doubt."""
         return self.phase in UNDER_WAY
 
     @property
@@ -100,14 +105,22 @@ class History:
     """The state of a run, folded from its journal; nothing else decides what is owed.
 
     `active` holds the steps with a call under way or due, forward or backward; `unsettled` those to be
-    undone although the run goes forward; `stuck` those whose compensation failed for good. `parked_lost`
-    tells that the run was parked before anybody could say what became of the attempts under way.
+    undone although the run goes forward; `stuck` those whose compensation failed for good. `doubts` are those
+    of which a probe or a person has to say whether they landed, `pivots` the pivots on their way; `pivoted`
+    tells that one landed. `asked` is what wants the run undone and waits for a pivot's outcome, `overdue`
+    tells that the deadline passed when it couldn't be. `parked_lost` tells that the run was parked before
+    anybody could say what became of the attempts under way.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
     active: dict[int, StepRecord] = field(default_factory=dict)
     unsettled: dict[int, StepRecord] = field(default_factory=dict)
     stuck: dict[int, StepRecord] = field(default_factory=dict)
+    doubts: dict[int, StepRecord] = field(default_factory=dict)
+    pivots: dict[int, StepRecord] = field(default_factory=dict)
+    pivoted: bool = False
+    asked: Cause | None = None
+    overdue: bool = False
     seq: int = 0
     at: int = 0
     compensating: bool = False
@@ -142,8 +155,24 @@ class History:
             self.unsettled[step.ref] = step
         elif self.unsettled:
             self.unsettled.pop(step.ref, None)
-        if step.undoing is Undoing.STUCK:
+        if step.undoing is Undoing.STUCK and step.owed:
             self.stuck[step.ref] = step
+        elif self.stuck:
+            self.stuck.pop(step.ref, None)
+        if step.phase is Phase.DOUBTFUL:
+            self.doubts[step.ref] = step
+        elif self.doubts:
+            self.doubts.pop(step.ref, None)
+        if step.effect is Effect.PIVOT:
+            self._file_pivot(step)
+
+    def _file_pivot(self, step: StepRecord) -> None:
+        if step.landed:
+            self.pivoted, self.asked = True, None
+        if step.moving:
+            self.pivots[step.ref] = step
+        else:
+            self.pivots.pop(step.ref, None)
 
     def _delivers(self, step: StepRecord, entry: Entry) -> int | None:
         if step.delivered_seq is not None or step.abandoned or self.compensating or step.moving:
@@ -222,6 +251,9 @@ def _failed(history: History, entry: Entry) -> StepRecord:
 
 def _weigh(step: StepRecord, entry: Entry) -> None:
     outcome = entry.meta.get("outcome")
+    if entry.meta.get("resolved") and outcome == Outcome.NOT_LANDED:
+        # A probe or a person has looked: that holds for all attempts so far.
+        step.doubtful = False
     step.landed = step.landed or outcome == Outcome.LANDED
     step.doubtful = step.doubtful or outcome == Outcome.UNKNOWN
 
@@ -231,6 +263,9 @@ def _retry(history: History, entry: Entry) -> StepRecord:
     _weigh(step, entry)
     step.phase, step.due_at, step.error = Phase.WAITING, entry.meta["due"], entry.payload
     step.attempt = (entry.attempt or step.attempt) + 1
+    if "by" in entry.meta:
+        # Asked for by a person: its policy counts from here on.
+        step.lost = step.attempt - 1
     return step
 
 
@@ -240,10 +275,28 @@ def _lost(history: History, entry: Entry) -> StepRecord:
     step.lost += 0 if entry.meta.get("drained") else 1
     if entry.meta.get("final"):
         step.phase, step.ended_at, step.error, step.due_at = Phase.FAILED, entry.at, entry.payload, None
+    elif entry.meta.get("doubt"):
+        step.phase, step.error, step.probes = Phase.DOUBTFUL, entry.payload, 0
+        step.due_at = entry.meta.get("due")
     else:
         step.phase, step.attempt = Phase.RUNNING, (entry.attempt or step.attempt) + 1
         step.due_at = None
     return step
+
+
+def _doubt(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    if entry.meta.get("probed"):
+        step.probes += 1
+    else:
+        step.probes = 0
+        _weigh(step, entry)
+    step.phase, step.due_at, step.error = Phase.DOUBTFUL, entry.meta.get("due"), entry.payload
+    return step
+
+
+def _beat(history: History, entry: Entry) -> None:
+    history._of(entry).details = entry.payload  # noqa: SLF001 - as above
 
 
 def _abandoned(history: History, entry: Entry) -> StepRecord:
@@ -254,10 +307,13 @@ def _abandoned(history: History, entry: Entry) -> StepRecord:
 
 
 def _stop_waiting(step: StepRecord, entry: Entry) -> None:
-    """End a step's wait for its next attempt; one that was due by then may have been sent."""
+    """End a step's wait for its next attempt, or for a probe; an attempt that was due may have been sent."""
     if step.phase is Phase.WAITING:
         due = step.due_at is not None and step.due_at <= entry.at
         step.phase, step.due_at = Phase.RUNNING if due else Phase.FAILED, None
+    elif step.phase is Phase.DOUBTFUL and step.handler is not None:
+        # Its compensation copes with what nobody knows.
+        step.phase, step.due_at = Phase.FAILED, None
 
 
 def _late(history: History, entry: Entry) -> StepRecord | None:
@@ -273,8 +329,18 @@ def _late(history: History, entry: Entry) -> StepRecord | None:
     return step
 
 
+def _cancel(history: History, entry: Entry) -> None:
+    lost = history.pivoted or history.compensating
+    history.asked = None if lost else Cause(entry.meta.get("cause", Cause.CANCEL))
+
+
+def _overdue(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape for all
+    history.overdue = True
+
+
 def _switch(history: History, entry: Entry) -> None:
     history.compensating, history.cause, history.error = True, Cause(entry.meta["cause"]), entry.payload
+    history.asked, history.ended = None, False
     for step in list(history.active.values()):
         _stop_waiting(step, entry)
         history._file(step)  # noqa: SLF001 - as above
@@ -291,6 +357,14 @@ def _undo_retry(history: History, entry: Entry) -> StepRecord:
     step = history._of(entry)  # noqa: SLF001 - as above
     step.undoing, step.undo_due_at, step.undo_error = Undoing.WAITING, entry.meta["due"], entry.payload
     step.undo_attempt = (entry.attempt or step.undo_attempt) + 1
+    if "by" in entry.meta:
+        step.undo_lost = step.undo_attempt - 1
+    return step
+
+
+def _waived(history: History, entry: Entry) -> StepRecord:
+    step = history._of(entry)  # noqa: SLF001 - as above
+    step.undoing, step.undo_due_at, history.undone = Undoing.WAIVED, None, True
     return step
 
 
@@ -329,18 +403,23 @@ def _ended(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shape 
 
 APPLY: dict[Kind, Callable[[History, Entry], StepRecord | None]] = {
     Kind.INTENT: _intent,
+    Kind.BEAT: _beat,
     Kind.LANDED: _landed,
     Kind.FAILED: _failed,
     Kind.RETRY: _retry,
     Kind.LOST: _lost,
     Kind.ABANDONED: _abandoned,
+    Kind.DOUBT: _doubt,
     Kind.LATE: _late,
+    Kind.CANCEL: _cancel,
+    Kind.OVERDUE: _overdue,
     Kind.SWITCH: _switch,
     Kind.UNDO: _undo,
     Kind.UNDO_RETRY: _undo_retry,
     Kind.UNDO_LOST: _undo_lost,
     Kind.UNDONE: _undone,
     Kind.UNDO_FAILED: _undo_failed,
+    Kind.WAIVED: _waived,
     Kind.PARKED: _parked,
     Kind.RESUMED: _resumed,
     Kind.ENDED: _ended,

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from amends.persistence.errors import RecordUnreadable
 from amends.persistence.records import EntryRow
 
@@ -16,11 +14,17 @@ FORMAT: Final = 1
 """The layout of meta and payload that this code writes, and the newest that it reads."""
 
 
+OPERATOR: Final = "operator"
+"""The kind of an inbox row that holds an operator's action; what comes of it are entries of other kinds."""
+
+
 class Kind(StrEnum):
     """What an entry records."""
 
     INTENT = "intent"
     """A step is about to be executed: name, arguments, key, effect, compensation."""
+    BEAT = "beat"
+    """An attempt under way told how far it is; the payload reaches the next attempt."""
     LANDED = "landed"
     """A step's effect is in the world; the payload is its result."""
     FAILED = "failed"
@@ -29,6 +33,8 @@ class Kind(StrEnum):
     """Attempt n of a step failed, n + 1 is due: also the write-ahead of n + 1."""
     LOST = "lost"
     """Attempt n of a step was lost with its worker; n + 1, if any, follows."""
+    DOUBT = "doubt"
+    """Nobody knows whether a step landed: a probe or a person has to say before anything follows from it."""
     ABANDONED = "abandoned"
     """The body has given a step up: its outcome will not be delivered."""
     LATE = "late"
@@ -37,6 +43,8 @@ class Kind(StrEnum):
     """A timer of the body fired."""
     CANCEL = "cancel"
     """Somebody asked to cancel the run."""
+    OVERDUE = "overdue"
+    """The deadline passed after the point of no return: the run goes forward all the same."""
     SWITCH = "switch"
     """The decision: from here on the run compensates."""
     UNDO = "undo"
@@ -49,6 +57,8 @@ class Kind(StrEnum):
     """A compensation succeeded."""
     UNDO_FAILED = "undo_failed"
     """A compensation failed for good."""
+    WAIVED = "waived"
+    """A person gave up a compensation: the effect stays, and is said to."""
     PARKED = "parked"
     """The run waits for a person; the reason says why."""
     RESUMED = "resumed"
@@ -94,7 +104,7 @@ def _meta(meta: dict[str, Any]) -> str:
     if len(meta) == 1 and "started" in meta:
         # Every result that lands has just this; it is written a million times.
         return f'{{"started":{meta["started"]}}}'
-    return to_json(meta).decode()
+    return json.dumps(meta, separators=(",", ":"))
 
 
 def from_row(row: EntryRow) -> Entry:

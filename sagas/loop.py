@@ -65,6 +65,7 @@ class BodyLoop(RefusingLoop):
         self.max_callbacks = max_callbacks
         self.now_ms = 0
         self.shutting = False
+        self.body: Any = None
         self.unhandled: list[dict[str, Any]] = []
         self._turning = False
         self._first = first

@@ -13,7 +13,8 @@ from amends.sagas.outcome import Outcome
 class Attempt:
     """One execution of a step or compensation that a turn asks for, to be started after its commit.
 
-    `arguments` and `result` are JSON; `result`, `outcome`, `cause` and `forward_key` are for compensations.
+    `arguments` and `result` are JSON; `result`, `outcome`, `cause` and `forward_key` are for compensations;
+    `probing` tells that the step's probe is to be asked instead; `details` are the last heartbeat's.
     """
 
     run_id: str
@@ -28,7 +29,8 @@ class Attempt:
     outcome: Outcome = Outcome.UNKNOWN
     cause: str = ""
     forward_key: str = ""
-    decoded: dict[str, object] | None = None
+    probing: bool = False
+    details: bytes | None = None
 
     @property
     def undoing(self) -> bool:
@@ -40,7 +42,8 @@ class Attempt:
 class Attempted:
     """What came of an attempt: `result` and `error` are JSON, `exception` is the error itself.
 
-    `read` tells that the attempt can't have changed the world.
+    `read` tells that the attempt can't have changed the world, `probing` that it is a probe's answer;
+    `details` are what its last heartbeat told and nobody has recorded.
     """
 
     ref: int
@@ -53,9 +56,20 @@ class Attempted:
     error: bytes | None = None
     exception: BaseException | None = None
     read: bool = False
+    probing: bool = False
+    details: bytes | None = None
 
 
-News = Attempted | InboxRow
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a heartbeat of an attempt under way told: JSON."""
+
+    ref: int
+    attempt: int
+    details: bytes
+
+
+News = Attempted | Beat | InboxRow
 
 
 @dataclass(slots=True)

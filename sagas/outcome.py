@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
+
+R = TypeVar("R")
 
 
 class Outcome(StrEnum):
@@ -19,6 +23,8 @@ class Effect(StrEnum):
     READ = "read"
     COMPENSATABLE = "compensatable"
     PLAIN = "plain"
+    PIVOT = "pivot"
+    RETRIABLE = "retriable"
     IRREVERSIBLE = "irreversible"
 
 
@@ -27,3 +33,19 @@ class OnUnknown(StrEnum):
 
     RETRY = "retry"
     COMPENSATE = "compensate"
+    PARK = "park"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Landed(Generic[R]):
+    """What a probe answers when it finds the effect; `result` is what the step would have returned."""
+
+    result: R
+
+
+@dataclass(frozen=True, slots=True)
+class NotLanded:
+    """What a probe answers when it finds that the effect isn't in the world, and will not be."""
+
+    evidence: str = ""

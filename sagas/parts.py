@@ -9,6 +9,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.scheduler import Scheduler, everything_defined
 from amends.sagas.waits import Settled, Waits
+
+LONGEST_RELEASE = 5.0
+"""Seconds that closing waits, at least, for the runs to be released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,9 @@ async def dismantle(parts: Parts, grace: float) -> None:
     await parts.scheduler.close()
     cut_short = [] if driver.executor is None else await driver.executor.drain(grace)
     driver.cut_all(cut_short)
-    await driver.wait_idle()
+    with suppress(TimeoutError):
+        # A database that can't be written keeps nobody: the leases of the runs run out by themselves.
+        await asyncio.wait_for(driver.wait_idle(), max(grace, LONGEST_RELEASE))
     parts.waits.close()
     await asyncio.to_thread(parts.writer.close)
     await asyncio.to_thread(parts.database.close)

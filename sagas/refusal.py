@@ -34,7 +34,7 @@ def _calling() -> FrameType | None:
 
 def _waiting() -> FrameType | None:
     """Find the line at which the body waits for a library's own task."""
-    coroutine: Any = getattr(getattr(context.BODY.get(), "main", None), "get_coro", lambda: None)()
+    coroutine: Any = getattr(getattr(context.running_body(), "main", None), "get_coro", lambda: None)()
     found: FrameType | None = None
     while (frame := getattr(coroutine, "cr_frame", None)) is not None:
         if not _is_machinery(frame.f_code.co_filename):

@@ -12,6 +12,7 @@ from amends.sagas.history import Phase, StepRecord, Undoing
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.news import Attempted, News, Turn
+from amends.sagas.outcome import Effect
 from amends.sagas.replay import Diverged, Matcher
 from amends.sagas.run import LiveRun, reason_of
 from amends.sagas.settling import can_undo
@@ -30,7 +31,7 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
             matcher = _begin(run, replaying=bool(entries) or _was_held(run))
         _replay(run, entries, matcher)
     except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
-        run.park(reason_of(problem))
+        run.park(reason_of(problem), mends=isinstance(problem, Diverged))
         _fold_rest(run, entries)
     if run.history.parked:
         run.lost = run.lost or run.history.parked_lost
@@ -45,9 +46,12 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
 
 
 def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: int) -> bool:
+    if any(entry.kind in (Kind.SWITCH, Kind.ENDED) for entry in entries):
+        return True
+    if any(entry.meta.get("effect") == Effect.PIVOT for entry in entries):
+        return False
     overdue = run.row.deadline_at is not None and run.row.deadline_at <= now
-    cancelled = any(isinstance(item, InboxRow) and item.kind == Kind.CANCEL for item in news)
-    return overdue or cancelled or any(entry.kind in (Kind.SWITCH, Kind.ENDED) for entry in entries)
+    return overdue or any(isinstance(item, InboxRow) and item.kind == Kind.CANCEL for item in news)
 
 
 def _was_held(run: LiveRun) -> bool:
@@ -115,7 +119,10 @@ def _resume(run: LiveRun, matcher: Matcher | None, told: Sequence[Attempted], no
 
 
 def _resume_forward(run: LiveRun, step: StepRecord, now: int) -> None:
-    if step.phase is Phase.WAITING and (not run.lost or (step.due_at or 0) > now):
+    if step.phase is Phase.DOUBTFUL:
+        if step.due_at is not None:
+            run.wait_until(step.due_at, step.ref)
+    elif step.phase is Phase.WAITING and (not run.lost or (step.due_at or 0) > now):
         run.wait_until(step.due_at or now, step.ref)
     elif run.lost or run.history.compensating:
         lose(run, step, now, drained=not run.lost)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import tenacity
@@ -15,6 +15,8 @@ FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
 NEVER = 100 * 365 * 86_400.0
 """Seconds that a wait takes at most: an infinite one must still be a moment that a database can hold."""
+
+ENDLESS = 1 << 62
 
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -27,7 +29,7 @@ class Retry:
     out, it doubles from 1 s to 30 s with jitter. `on` and `never` are exception classes; `on` may be one of
     tenacity's `retry` objects, and `stop` one of its `stop` objects, asked beside `attempts`. Attempts
     lost with their worker don't count. `Fatal` and errors that say "no effect" end the attempts unless
-    `on` names them.
+    `on` names them, or they are a `RetryAfter` too.
     """
 
     attempts: int = 3
@@ -39,6 +41,10 @@ class Retry:
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise ValueError(f"Retry(attempts={self.attempts}): the first attempt counts too, so at least 1")
+
+    def without_bound(self) -> Retry:
+        """Give the same policy with no end to its attempts: for what has to succeed in the end."""
+        return replace(self, attempts=ENDLESS, stop=None)
 
     def named(self) -> tuple[type[BaseException], ...]:
         """Give the exception classes that the policy knows by name."""
@@ -60,14 +66,21 @@ def next_wait(policy: Retry, failed: Failed, rng: random.Random) -> float | None
     """Decide how many seconds to wait before the next attempt; None when there is to be none."""
     if failed.attempt >= policy.attempts or isinstance(failed.error, policy.never):
         return None
-    if (failed.no_effect or isinstance(failed.error, Fatal)) and not _named(policy, failed.error):
+    if _final(failed) and not _named(policy, failed.error):
         return None
     state = _state(failed)
     if not _retried(policy, failed.error, state) or (policy.stop is not None and policy.stop(state)):
         return None
-    if isinstance(failed.error, RetryAfter):
+    if isinstance(failed.error, RetryAfter) and failed.error.seconds is not None:
         return min(NEVER, max(0.0, failed.error.seconds))
     return min(NEVER, _wait(policy, failed.attempt, state, rng))
+
+
+def _final(failed: Failed) -> bool:
+    """Tell whether the error is an answer, so that asking again is pointless."""
+    if isinstance(failed.error, Fatal):
+        return True
+    return failed.no_effect and not isinstance(failed.error, RetryAfter)
 
 
 def _named(policy: Retry, error: BaseException) -> bool:

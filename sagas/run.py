@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amends.persistence.records import Cause, RunChange, RunRow
+from amends.persistence.records import AuditRow, Cause, RunChange, RunRow, Serves
 from amends.persistence.records import Status as Stored
 from amends.sagas import settling, taking
 from amends.sagas.body import Body, Command
@@ -26,6 +27,8 @@ from amends.sagas.saga import Saga
 
 MOST_HELD = 256
 """So many outcomes of reads may wait in memory for the next write."""
+AHEAD = (Kind.INTENT, Kind.RETRY, Kind.LOST)
+"""The entries that stand before an attempt."""
 PARKING = (Diverged, EndlessTurn, ValueError, DefinitionError)
 """What is wrong with the run itself, so that it needs a person."""
 
@@ -47,8 +50,8 @@ class LiveRun:
     """A run that this worker holds: its history and, while it goes forward, its body.
 
     `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
-    are the outcomes of reads that wait for the next write, `elsewhere` the compensation handlers that other
-    workers have.
+    are the outcomes of reads that wait for the next write, `elsewhere` what other workers
+    serve, `code` the need of a run that can only go on under other code than this worker's.
     """
 
     def __init__(self, saga: Saga[..., Any] | None, row: RunRow, limits: Limits, *, worker: str = "") -> None:
@@ -61,13 +64,15 @@ class LiveRun:
         self.mail = row.mail
         self.lost = row.lost > 0
         self.held: list[Entry] = []
-        self.elsewhere: frozenset[str] = frozenset()
+        self.elsewhere: Sequence[Serves] = ()
+        self.code = ""
         self.draft = Turn()
         self.reads: dict[int, Command] = {}
         self.dues: list[tuple[int, int]] = []
         self.executing: set[tuple[int, int, bool]] = set()
         self.order: UndoOrder | None = None
         self.park_reason = ""
+        self.park_needs: str | None = None
         self.needs: str | None = None
         self.window: int | None = None
 
@@ -94,14 +99,14 @@ class LiveRun:
                 settling.start_due(self, now)
             taking.take(self, item, now, advance=advance)
         except PARKING as problem:
-            self.park(reason_of(problem))
+            self.park(reason_of(problem), mends=isinstance(problem, Diverged))
 
     def _settle(self, now: int) -> None:
         try:
             settling.fire_due(self, now)
             settling.settle(self, now)
         except PARKING as problem:
-            self.park(reason_of(problem))
+            self.park(reason_of(problem), mends=isinstance(problem, Diverged))
         if not self.executing and not self._leaves():
             settling.leave(self, now)
 
@@ -145,7 +150,10 @@ class LiveRun:
     ) -> tuple[Entry, int | None]:
         """Append an entry. Gives it, and the number of the step whose outcome it delivers to the body."""
         entry = Entry(self.history.seq + 1, kind, at, ref, attempt, name, meta or {}, payload)
+        asked = self.history.asked
         delivered = self.history.apply(entry)
+        if asked and self.history.pivoted:
+            self.refuse_cancel(at)
         self.draft.entries.append(entry)
         if not entry.meta.get("read"):
             self.draft.durable = True
@@ -225,7 +233,21 @@ class LiveRun:
 
     def execute(self, step: StepRecord) -> None:
         """Ask for the step's current attempt."""
-        self._start(step.ref, step.attempt, step.name, step.key, step.arguments, step.timeout_ms)
+        self._start(
+            step.ref,
+            step.attempt,
+            step.name,
+            step.key,
+            step.arguments,
+            step.timeout_ms,
+            details=step.details,
+        )
+
+    def execute_probe(self, step: StepRecord) -> None:
+        """Ask the step's probe whether its effect is in the world."""
+        self._start(
+            step.ref, step.attempt, step.name, step.key, step.arguments, step.timeout_ms, probing=True
+        )
 
     def execute_undo(self, step: StepRecord) -> None:
         """Ask for the current attempt of the step's compensation."""
@@ -258,17 +280,32 @@ class LiveRun:
         self.close()
         self.executing.difference_update((ref, 1, False) for ref in self.reads)
         self.reads.clear()
+        self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)
         for attempt in [attempt for attempt in self.draft.attempts if not attempt.undoing]:
             self._withdraw(attempt, now)
-        self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)
-        self.dues = [item for item in self.dues if self.history.steps[item[1]].undoing is Undoing.WAITING]
+        self.dues = [item for item in self.dues if self._still_due(self.history.steps[item[1]])]
         heapq.heapify(self.dues)
         self.draft.change = self.state()
 
-    def park(self, reason: str) -> None:
-        """Note that the run needs a person; it is parked once nothing of it is under way."""
+    def _still_due(self, step: StepRecord) -> bool:
+        return step.undoing is Undoing.WAITING or step.phase is Phase.DOUBTFUL
+
+    def refuse_cancel(self, now: int) -> None:
+        """Note that a cancel came too late: the run has passed its point of no return (S14)."""
+        self.draft.audit.append(
+            AuditRow(
+                self.row.id, now, self.worker, "cancel refused", json.dumps({"reason": "point of no return"})
+            )
+        )
+
+    def park(self, reason: str, *, mends: bool = False) -> None:
+        """Note that the run needs a person; it is parked once nothing of it is under way.
+
+        `mends` tells that other code may go on with it, so that it is tried again by itself.
+        """
         if not self.park_reason:
             self.park_reason = reason
+            self.park_needs = (self.code or None) if mends else None
             self.draft.durable = True
             self.close()
 
@@ -302,8 +339,14 @@ class LiveRun:
     def _withdraw(self, attempt: Attempt, now: int) -> None:
         """Take back an attempt that this very turn asks for: it was never sent."""
         self.draft.attempts.remove(attempt)
-        if attempt.ref in self.history.steps:
-            self.executing.discard((attempt.ref, attempt.attempt, False))
+        self.executing.discard((attempt.ref, attempt.attempt, False))
+        step = self.history.steps.get(attempt.ref)
+        if step is None or attempt.probing:
+            return
+        if not any(entry.ref == step.ref and entry.kind in AHEAD for entry in self.draft.entries):
+            # It was on record before this turn: only whoever had the run then knows that it wasn't sent.
+            taking.lose(self, step, now, drained=True)
+        else:
             error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
             self.record(
                 Kind.FAILED,
@@ -320,9 +363,24 @@ class LiveRun:
             return
         self.record(Kind.ABANDONED, now, step.ref, name=step.name)
 
-    def _start(self, ref: int, attempt: int, name: str, key: str, arguments: bytes, timeout_ms: int) -> None:
+    def _start(
+        self,
+        ref: int,
+        attempt: int,
+        name: str,
+        key: str,
+        arguments: bytes,
+        timeout_ms: int,
+        *,
+        probing: bool = False,
+        details: bytes | None = None,
+    ) -> None:
         self.executing.add((ref, attempt, False))
-        self.draft.attempts.append(Attempt(self.row.id, ref, attempt, name, key, arguments, timeout_ms))
+        self.draft.attempts.append(
+            Attempt(
+                self.row.id, ref, attempt, name, key, arguments, timeout_ms, probing=probing, details=details
+            )
+        )
 
     def _error_of(self, step: StepRecord) -> BaseException:
         failure = Failure.from_json(step.error or b"{}")

@@ -58,7 +58,7 @@ class Saga(Generic[P, R]):
 
         Raises `DefinitionError` inside another saga's body.
         """
-        if context.BODY.get() is not None:
+        if context.running_body() is not None:
             raise DefinitionError(
                 f"saga {self.name!r} was called in another saga's body; call what they share as a step or a "
                 "plain async function, or start it as a run of its own from a step"

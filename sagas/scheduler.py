@@ -15,6 +15,7 @@ from amends.persistence.errors import DatabaseUnavailable
 from amends.persistence.records import Loaded, Serves, WorkerRow
 from amends.persistence.writer import Writer
 from amends.sagas.alarm import Alarm
+from amends.sagas.deployed import code_of
 from amends.sagas.driver import Driver
 from amends.sagas.registry import HANDLERS, SAGAS
 from amends.sagas.repeating import Repeating
@@ -160,8 +161,10 @@ class Scheduler:
             if room <= 0:
                 return
             self.claiming = room
+            serves = self._serves()
+            self._driver.code = serves.code
             try:
-                loaded = await self._answer(functools.partial(self._writer.claim, room, self._serves()))
+                loaded = await self._answer(functools.partial(self._writer.claim, room, serves))
             finally:
                 self.claiming = 0
             for run in loaded:
@@ -182,7 +185,7 @@ class Scheduler:
 
     async def _look_after_dead(self) -> None:
         workers = await self.read(self._database.workers)
-        self._driver.elsewhere = handlers_of(workers, but=self._worker)
+        self._driver.elsewhere = [serves_of(worker) for worker in workers if worker.id != self._worker]
         if await self._answer(self._writer.look_after_dead):
             self.claim()
 
@@ -223,17 +226,14 @@ class Scheduler:
         self._handles.append(self._loop.call_later(seconds, again))
 
 
-def handlers_of(workers: Iterable[WorkerRow], *, but: str | None) -> frozenset[str]:
-    """Give the compensation handlers that other workers have."""
-    return frozenset(
-        handler
-        for worker in workers
-        if worker.id != but
-        for handler in json.loads(worker.serves).get("handlers", ())
-    )
+def serves_of(worker: WorkerRow) -> Serves:
+    """Give what a worker has told that it serves."""
+    told = json.loads(worker.serves)
+    return Serves(frozenset(map(tuple, told.get("sagas", ()))), frozenset(told.get("handlers", ())))
 
 
 def everything_defined(sagas: Iterable[Saga[..., Any]] | None) -> Serves:
     """Give what this process can run: the given sagas, or all that are defined, and all compensations."""
     served = SAGAS.all() if sagas is None else list(sagas)
-    return Serves(frozenset((saga.name, saga.version) for saga in served), frozenset(HANDLERS.keys()))
+    names = frozenset((saga.name, saga.version) for saga in served)
+    return Serves(names, frozenset(HANDLERS.keys()), code_of(served))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from amends.persistence.records import Cause, RunChange
+from amends.persistence.records import Cause, RunChange, Serves
 from amends.persistence.records import Status as Stored
 from amends.sagas.body import Body, too_large
 from amends.sagas.compensation import UndoOrder, owed, standing
@@ -29,15 +29,27 @@ def fire_due(run: LiveRun, now: int) -> None:
     start_due(run, now)
     if run.park_reason:
         return
-    deadline = run.row.deadline_at
-    if deadline is not None and deadline <= now and not run.history.compensating and not run.history.ended:
-        run.switch(Cause.DEADLINE, now)
+    _turn_round(run, now)
     fired = 0
     while run.body is not None and (number := run.body.loop.due(now)) is not None:
         fired += 1
         if fired > MOST_FIRED:
             raise EndlessTurn(fired)
         run.tell(Kind.FIRED, now, number)
+
+
+def _turn_round(run: LiveRun, now: int) -> None:
+    """Let a cancel or the deadline come; a pivot under way is waited for, one that landed stands (S14)."""
+    history, deadline = run.history, run.row.deadline_at
+    if history.compensating or history.ended or history.pivots:
+        return
+    if history.asked is not None:
+        run.switch(history.asked, now)
+    elif deadline is not None and deadline <= now and not history.overdue:
+        if history.pivoted:
+            run.record(Kind.OVERDUE, now)
+        else:
+            run.switch(Cause.DEADLINE, now)
 
 
 def start_due(run: LiveRun, now: int) -> None:
@@ -54,6 +66,8 @@ def start_due(run: LiveRun, now: int) -> None:
         if step.phase is Phase.WAITING and (step.due_at or 0) <= now:
             step.phase = Phase.RUNNING
             run.execute(step)
+        elif step.phase is Phase.DOUBTFUL and step.due_at is not None and step.due_at <= now:
+            run.execute_probe(step)
         elif step.undoing is Undoing.WAITING and (step.undo_due_at or 0) <= now and can_undo(run, step):
             step.undoing = Undoing.RUNNING
             run.execute_undo(step)
@@ -73,9 +87,13 @@ def settle(run: LiveRun, now: int) -> None:
 def leave(run: LiveRun, now: int) -> None:
     """With nothing under way: end, park or release the run where its state asks for it."""
     if run.park_reason:
-        _write_parked(run, run.park_reason, now)
+        _write_parked(run, run.park_reason, now, run.park_needs)
+    elif run.history.ended and not run.history.compensating:
+        _end_again(run, now)
     elif run.needs is not None:
         _hand_on(run, run.needs, now)
+    elif any(step.due_at is None for step in run.history.doubts.values()):
+        _write_parked(run, _in_doubt(run), now)
     elif run.history.compensating:
         _leave_compensating(run, now)
     elif run.body is not None and (not run.body.returned or run.body.loop.unfinished()):
@@ -98,9 +116,14 @@ def wake_at(run: LiveRun) -> int | None:
         moments.append(run.window)
     if run.body is not None and (timer := run.body.loop.next_due_ms()) is not None:
         moments.append(timer)
-    if run.row.deadline_at is not None and not run.history.compensating:
+    if run.row.deadline_at is not None and _deadline_counts(run):
         moments.append(run.row.deadline_at)
     return min(moments, default=None)
+
+
+def _deadline_counts(run: LiveRun) -> bool:
+    history = run.history
+    return not (history.compensating or history.overdue or history.pivots)
 
 
 def can_undo(run: LiveRun, step: StepRecord) -> bool:
@@ -152,6 +175,18 @@ def _body_ended(run: LiveRun, body: Body, now: int) -> None:
         else:
             _end(run, Stored.COMPLETED, now, result)
             return
+    if run.history.pivots:
+        # A pivot that the body gave up: only its outcome says whether there is a way back.
+        return
+    if run.history.pivoted:
+        if run.history.active or run.history.unsettled:
+            return
+        run.park(
+            f"stuck forward: the run has passed its point of no return, and then failed: {error!r}; "
+            "it goes on under code that copes with that",
+            mends=True,
+        )
+        return
     run.switch(Cause.ERROR, now, describe(error).to_json())
 
 
@@ -188,6 +223,13 @@ def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) ->
     run.draft.ended = True
 
 
+def _end_again(run: LiveRun, now: int) -> None:
+    """Put a completed run back where it was: what it was woken for came to nothing."""
+    row = run.row
+    run.draft.change = RunChange(Stored.COMPLETED, row.cause, row.result, row.error, now, None, True)  # noqa: FBT003 - RunChange's release
+    run.draft.ended = True
+
+
 def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None) -> None:
     names = [f"{step.name} ({step.ref})" for step in owed(run.history.steps)]
     lost = {"lost": True} if run.lost else {}
@@ -198,12 +240,27 @@ def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None)
 
 
 def _hand_on(run: LiveRun, handler: str, now: int) -> None:
-    if handler in run.elsewhere:
+    if any(_could_undo(run, other, handler) for other in run.elsewhere):
         run.draft.change = run.state(due_at=now, release=True, needs=handler)
     else:
         _write_parked(
             run, f"compensation {handler!r} is defined in no worker; deploy code that has it", now, handler
         )
+
+
+def _in_doubt(run: LiveRun) -> str:
+    names = ", ".join(f"{step.name!r} ({step.ref})" for step in run.history.doubts.values())
+    where = "stuck forward: " if run.history.pivoted else ""
+    return (
+        f"{where}nobody knows whether {names} landed; look at what the participant holds and say so, or have "
+        "it tried again"
+    )
+
+
+def _could_undo(run: LiveRun, worker: Serves, handler: str) -> bool:
+    """Tell whether a worker would claim the run for its handler: it serves the saga, or no body is needed."""
+    served = run.history.compensating or (run.row.saga, run.row.version) in worker.sagas
+    return served and handler in worker.handlers
 
 
 def _stuck(run: LiveRun) -> str:

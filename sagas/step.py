@@ -84,6 +84,23 @@ class Compensation(Generic[R]):
             )
 
 
+class Probe:
+    """A function that finds out whether a step's effect is in the world."""
+
+    def __init__(self, step: Step[..., Any], fn: Callable[..., Any]) -> None:
+        self.step = step
+        self.fn = fn
+        self.name = step.name
+        self.is_async = is_async(fn)
+        parameters = list(inspect.signature(fn).parameters.values())
+        takes_any = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+        if not takes_any and len(parameters) != len(step.arguments.parameters):
+            raise DefinitionError(
+                f"the probe of step {step.name!r} takes {len(parameters)} parameters; it gets those of the "
+                f"step: ({', '.join(step.arguments.names)})"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class StepOptions:
     """The options of a step, as given to `@step`."""
@@ -92,7 +109,9 @@ class StepOptions:
     timeout: timedelta
     no_effect: tuple[type[BaseException], ...]
     on_unknown: OnUnknown
+    probe: Callable[..., Any] | None
     effect: Effect | None
+    heartbeat: timedelta | None
 
 
 class Step(Generic[P, R]):
@@ -109,6 +128,7 @@ class Step(Generic[P, R]):
         self.name = name
         self.options = options
         self.timeout_ms = round(options.timeout / timedelta(milliseconds=1))
+        self.retry = options.retry.without_bound() if options.effect is Effect.RETRIABLE else options.retry
         self.is_async = is_async(fn)
         self.arguments = Arguments(fn, f"step {name!r}", names)
         self.arguments.resolve()
@@ -116,6 +136,7 @@ class Step(Generic[P, R]):
         self._compensation: Compensation[R] | None = None
         if self.arguments._json is not None:  # noqa: SLF001 - resolved: the result is checked at decoration too
             self._result = self._result_type()
+        self.probe = None if options.probe is None else Probe(self, options.probe)
         self.known = named_by((fn,), (*options.no_effect, *options.retry.named()))
 
     @property
@@ -139,7 +160,7 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Make the call's awaitable: a durable step in a saga's body, the plain function anywhere else."""
-        body = context.BODY.get()
+        body = context.running_body()
         if body is None:
             return self._plainly(*args, **kwargs)
         return body.step(self, args, kwargs)
@@ -227,8 +248,9 @@ def step(
     retry: Retry | None = None,
     timeout: timedelta = TIMEOUT,
     no_effect: tuple[type[BaseException], ...] = (),
-    on_unknown: str = OnUnknown.RETRY,
+    on_unknown: str | Callable[..., Any] = OnUnknown.RETRY,
     effect: str | None = None,
+    heartbeat: timedelta | None = None,
 ) -> StepDecorator: ...
 def step(
     fn: Callable[..., Any] | None = None,
@@ -238,21 +260,24 @@ def step(
     retry: Retry | None = None,
     timeout: timedelta = TIMEOUT,
     no_effect: tuple[type[BaseException], ...] = (),
-    on_unknown: str = OnUnknown.RETRY,
+    on_unknown: str | Callable[..., Any] = OnUnknown.RETRY,
     effect: str | None = None,
+    heartbeat: timedelta | None = None,
 ) -> Any:
     """Make a function, sync or async, a step.
 
     `retry` says when a failed attempt is tried again (three attempts by default); `timeout` is per attempt;
     `no_effect` lists the errors that prove that nothing happened; `on_unknown` is `retry` (with the same
-    key) or `compensate`; `effect` is `read`, `compensatable`, `plain` or `irreversible`.
+    key), `compensate`, `park`, or a probe: a function of the step's arguments that answers `Landed(result)`
+    or `NotLanded()`. `effect` is `read`, `compensatable`, `plain`, `pivot`, `retriable` or `irreversible`;
+    with `heartbeat` an attempt that is silent for so long counts as unknown.
     Raises `DefinitionError` for an annotation without JSON form, an unknown option's value, or a name that
     another file has taken.
 
     >>> @step(retry=Retry(attempts=5))
     ... async def reserve_stock(order_id: str) -> str: ...
     """
-    decorator = StepDecorator(name, retry or Retry(), timeout, no_effect, on_unknown, effect)
+    decorator = StepDecorator(name, retry or Retry(), timeout, no_effect, on_unknown, effect, heartbeat)
     return decorator if fn is None else decorator(fn)
 
 
@@ -265,19 +290,21 @@ class StepDecorator:
         retry: Retry,
         timeout: timedelta,
         no_effect: tuple[type[BaseException], ...],
-        on_unknown: str,
+        on_unknown: str | Callable[..., Any],
         effect: str | None,
+        heartbeat: timedelta | None,
     ) -> None:
         self._name = name
+        probe = on_unknown if callable(on_unknown) else None
         try:
             kind = None if effect is None else Effect(effect)
-            self._options = StepOptions(retry, timeout, no_effect, OnUnknown(on_unknown), kind)
+            policy = OnUnknown.PROBE if callable(on_unknown) else OnUnknown(on_unknown)
         except ValueError as error:
             raise DefinitionError(
                 f"@step: {error}; effect= takes {_choices(Effect)}, on_unknown= {_choices(OnUnknown)}"
             ) from None
-        if timeout <= timedelta(0):
-            raise DefinitionError(f"@step: timeout={timeout} must be more than nothing")
+        self._options = StepOptions(retry, timeout, no_effect, policy, probe, kind, heartbeat)
+        _check_options(self._options)
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
@@ -291,5 +318,24 @@ class StepDecorator:
         return made
 
 
+def _check_options(options: StepOptions) -> None:
+    if options.timeout <= timedelta(0):
+        raise DefinitionError(f"@step: timeout={options.timeout} must be more than nothing")
+    if options.heartbeat is not None and not timedelta(0) < options.heartbeat <= options.timeout:
+        raise DefinitionError(
+            f"@step: heartbeat={options.heartbeat} must be more than nothing and at most timeout="
+            f"{options.timeout}"
+        )
+    if options.on_unknown is OnUnknown.PROBE and options.probe is None:
+        raise DefinitionError('@step: on_unknown="probe" needs the probe: give the function itself')
+    one_way = options.effect in (Effect.PIVOT, Effect.RETRIABLE)
+    if one_way and options.on_unknown is OnUnknown.COMPENSATE:
+        raise DefinitionError(
+            f"@step: a {options.effect} step can't be compensated; on_unknown= takes 'retry', 'park' or"
+            " a probe"
+        )
+
+
 def _choices(kind: type[Effect | OnUnknown]) -> str:
-    return ", ".join(repr(str(choice)) for choice in kind)
+    shown = [repr(str(choice)) for choice in kind if choice is not OnUnknown.PROBE]
+    return ", ".join(shown if kind is Effect else [*shown, "a probe function"])

@@ -6,13 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import AuditRow, Cause, InboxRow
-from amends.sagas.attempts import judge, judge_undo, late_meta
+from amends.sagas import operating
+from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_undo, late_meta
 from amends.sagas.body import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
 from amends.sagas.history import Phase, StepRecord, Undoing
-from amends.sagas.journal import Kind, join_read
-from amends.sagas.news import Attempted, News
+from amends.sagas.journal import OPERATOR, Kind, join_read
+from amends.sagas.news import Attempted, Beat, News
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
 
@@ -24,6 +25,9 @@ def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
     """Take one piece of news into the journal, and tell the body where it waits for it."""
     if isinstance(item, InboxRow):
         _take_mail(run, item, now)
+        return
+    if isinstance(item, Beat):
+        _take_beat(run, item.ref, item.attempt, item.details, now)
         return
     run.executing.discard((item.ref, item.attempt, item.undoing))
     command = run.reads.pop(item.ref, None)
@@ -44,39 +48,59 @@ def take(run: LiveRun, item: News, now: int, *, advance: bool) -> None:
 def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
     """Record that an attempt was lost with its worker: it may still land until its window ends (S2, S6)."""
     definition = STEPS.get(step.name)
-    again = (
-        not run.history.compensating
-        and not step.abandoned
-        and definition is not None
-        and (step.effect is Effect.READ or definition.options.on_unknown is OnUnknown.RETRY)
+    going = not (run.history.compensating or step.abandoned) and definition is not None
+    policy = _on_unknown(step)
+    window = now + step.timeout_ms
+    meta: dict[str, Any] = {"window": window} | ({"drained": True} if drained else {})
+    if going and policy is OnUnknown.RETRY:
+        run.tell(Kind.LOST, now, step.ref, step.attempt, step.name, meta)
+        if not drained:
+            run.execute(step)
+        return
+    meta["outcome"] = Outcome.UNKNOWN.value
+    doubt = step.effect is Effect.PIVOT or (going and policy in ASKING)
+    meta |= {"doubt": True, **doubted(definition, window)} if doubt else {"final": True}
+    error = WorkerLost(
+        f"attempt {step.attempt} of step {step.name!r} was lost with its worker; "
+        "nobody knows whether it landed"
     )
-    meta: dict[str, Any] = {"window": now + step.timeout_ms}
-    payload = None
-    if drained:
-        meta["drained"] = True
-    if not again:
-        meta |= {"final": True, "outcome": Outcome.UNKNOWN.value}
-        error = WorkerLost(
-            f"attempt {step.attempt} of step {step.name!r} was lost with its worker; "
-            "nobody knows whether it landed"
-        )
-        payload = describe(error).to_json()
-    run.tell(Kind.LOST, now, step.ref, step.attempt, step.name, meta, payload)
-    if again and not drained:
-        run.execute(step)
+    run.tell(Kind.LOST, now, step.ref, step.attempt, step.name, meta, describe(error).to_json())
+    if "due" in meta:
+        run.wait_until(meta["due"], step.ref)
+
+
+def _on_unknown(step: StepRecord) -> OnUnknown:
+    definition = STEPS.get(step.name)
+    if step.effect is Effect.READ or definition is None:
+        return OnUnknown.RETRY
+    return definition.options.on_unknown
 
 
 def _take_outcome(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, advance: bool) -> None:
+    if item.probing and step.phase is not Phase.DOUBTFUL:
+        return
     if not step.moving or item.attempt != step.attempt:
         _take_late(run, step, item, now)
         return
-    again = not (run.history.compensating or step.abandoned)
-    verdict = judge(step, item, STEPS.get(step.name), again=again, seed=f"{run.row.id}/{step.ref}")
+    if item.details is not None:
+        _take_beat(run, step.ref, item.attempt, item.details, now)
+    definition, seed = STEPS.get(step.name), f"{run.row.id}/{step.ref}"
+    if item.probing:
+        verdict = judge_probe(step, item, definition, seed=seed)
+    else:
+        again = not (run.history.compensating or step.abandoned)
+        verdict = judge(step, item, definition, again=again, seed=seed, pivoted=run.history.pivoted)
     run.tell(
         verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload, advance=advance
     )
-    if verdict.kind is Kind.RETRY and step.phase is Phase.WAITING:
+    if step.phase in (Phase.WAITING, Phase.DOUBTFUL) and "due" in verdict.meta:
         run.wait_until(verdict.meta["due"], step.ref)
+
+
+def _take_beat(run: LiveRun, ref: int, attempt: int, details: bytes, now: int) -> None:
+    step = run.history.steps.get(ref)
+    if step is not None and step.moving and step.attempt == attempt:
+        run.record(Kind.BEAT, now, ref, attempt, step.name, payload=details)
 
 
 def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int, *, advance: bool) -> None:
@@ -114,11 +138,15 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
     run.mail = max(run.mail, row.number)
     meta = json.loads(row.meta) if row.meta else {}
     if row.kind == Kind.CANCEL:
-        run.record(Kind.CANCEL, now, meta=meta)
-        if not run.history.compensating and not run.history.ended:
-            run.switch(Cause.CANCEL, now)
+        operating.turn_round(run, now, Cause.CANCEL, meta)
+    elif row.kind == OPERATOR:
+        operating.take(run, row, now)
     else:
         step = run.history.steps.get(meta["ref"])
+        if step is not None and _resolves(step, meta):
+            landed = {"started": meta["started"], "late": True}
+            run.tell(Kind.LANDED, now, step.ref, meta["attempt"], step.name, landed, row.payload)
+            return
         found = late_meta(
             step,
             undoing=meta["undoing"],
@@ -127,6 +155,12 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
             ended=meta["ended"],
         )
         _record_late(run, step, meta["ref"], meta["attempt"], found, row.payload, now)
+
+
+def _resolves(step: StepRecord, meta: dict[str, Any]) -> bool:
+    """Tell whether a late outcome says what a probe or a person would otherwise have to say."""
+    forward = not meta["undoing"] and meta["outcome"] == Outcome.LANDED
+    return forward and step.phase is Phase.DOUBTFUL
 
 
 def _take_late(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> None:

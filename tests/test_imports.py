@@ -38,12 +38,20 @@ def test_importing_sagas_loads_no_optional_library(tmp_path: Path) -> None:
     assert not OPTIONAL & loaded_by("import amends.sagas", tmp_path)
 
 
+def test_importing_sagas_loads_neither_the_barrier_nor_the_calls_over_http(tmp_path: Path) -> None:
+    assert not {"amends.sagas.barrier", "amends.sagas.http"} & loaded_by("import amends.sagas", tmp_path)
+
+
+def test_importing_the_barrier_loads_no_optional_library(tmp_path: Path) -> None:
+    assert not OPTIONAL & loaded_by("import amends.sagas.barrier", tmp_path)
+
+
 def test_importing_everything_loads_no_package_under_its_bare_name(tmp_path: Path) -> None:
     statement = "import " + ", ".join(f"amends.{package}" for package in PACKAGES)
     assert not set(PACKAGES) & loaded_by(statement, tmp_path)
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, "sagas.barrier", "sagas.http"])
 def test_the_public_names_are_sorted_and_exist(package: str) -> None:
     module = importlib.import_module(f"amends.{package}")
     assert module.__all__ == sorted(set(module.__all__))

@@ -2,15 +2,14 @@
 
 from datetime import timedelta
 
-import httpx
 from pydantic import BaseModel
 
 from amends.sagas import Retry, Undo, saga, step
 from orders import Order
-from remote import AddressNotServed, CardDeclined, OutOfStock, Unreachable, delete, post
+from remote import AddressNotServed, CardDeclined, OutOfStock, delete, post
 
-PATIENT = Retry(attempts=5, wait=timedelta(seconds=0.5), on=(Unreachable, httpx.HTTPError))
-STUBBORN = Retry(attempts=20, wait=timedelta(seconds=0.5), on=(Unreachable, httpx.HTTPError))
+PATIENT = Retry(attempts=5, wait=timedelta(seconds=0.5))
+STUBBORN = Retry(attempts=20, wait=timedelta(seconds=0.5))
 BRIEF = Retry(attempts=2, wait=timedelta(seconds=0.5))
 
 

@@ -1,7 +1,7 @@
-"""Call the services over HTTP, and tell what an error says about the effect.
+"""Call the services over HTTP, and tell refusals apart.
 
-There are three answers to "did it happen?". Yes: the service said so. No: it refused, or the request never
-reached it; that is a `NoEffect`. Nobody knows: it broke, or didn't answer; any other error says that.
+What an answer, and what an error, says about the effect is told by `amends.sagas.http`; here, what the shop
+knows better: the reason for which a service refuses.
 """
 
 import logging
@@ -10,38 +10,28 @@ from dataclasses import dataclass
 
 import httpx
 
-from amends.sagas import NoEffect, Undo, current_step
+from amends.sagas import Undo, current_step, http
 
 logger = logging.getLogger(__name__)
 
 
-class Unreachable(NoEffect):
-    """The service didn't take the connection: the request was never sent."""
-
-
-class Refused(NoEffect):
-    """The service said no."""
-
-
-class OutOfStock(Refused):
+class OutOfStock(Exception):
     """There aren't enough articles on the shelf."""
 
 
-class CardDeclined(Refused):
+class CardDeclined(Exception):
     """The bank doesn't pay."""
 
 
-class AddressNotServed(Refused):
+class AddressNotServed(Exception):
     """The courier doesn't go there."""
 
 
 Request = Mapping[str, object]
-REFUSALS: Mapping[str, type[Refused]] = {
+REFUSALS: Mapping[str, type[Exception]] = {
     "out_of_stock": OutOfStock,
     "card_declined": CardDeclined,
     "address_not_served": AddressNotServed,
-    "bad_request": Refused,
-    "undone": Refused,
 }
 
 
@@ -55,35 +45,28 @@ class Services:
 
 async def post(collection: str, request: Request) -> str:
     """Ask a service for an effect, under the step's own key, and give the name of what it made."""
-    made = await _send("POST", collection, current_step().idempotency_key, request)
-    return str(made["id"])
+    try:
+        response = await _call("POST", collection, request)
+    except http.Refused as refused:
+        refusal = refused.response.json() if refused.response else {}
+        kind = REFUSALS.get(str(refusal.get("code")))
+        if kind is None:
+            raise
+        raise kind(refusal["error"]) from refused
+    return str(response.json()["id"])
 
 
 async def delete(collection: str, undo: Undo[str]) -> None:
     """Ask a service to undo an effect, whether or not it landed: its name is the key that the step used."""
-    await _send("DELETE", f"{collection}/{undo.forward_key}", undo.key)
+    await _call("DELETE", f"{collection}/{undo.forward_key}")
 
 
-async def _send(method: str, path: str, key: str, request: Request | None = None) -> dict[str, object]:
+async def _call(method: str, path: str, request: Request | None = None) -> httpx.Response:
     step = current_step()
     services: Services = step.resources
     collection, _, _ = path.partition("/")
-    url = f"{services.addresses[collection]}/{path}"
     doing = "undo " if method == "DELETE" else ""
     logger.info("order %s: %s%s, attempt %d", step.run_id, doing, step.name, step.attempt)
-    try:
-        headers = {"Idempotency-Key": key}
-        response = await services.client.request(method, url, json=request, headers=headers)
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise Unreachable(f"{url} can't be reached") from error
-    if response.is_client_error:
-        _refuse(response)
-    answer: dict[str, object] = response.raise_for_status().json()
-    return answer
-
-
-def _refuse(response: httpx.Response) -> None:
-    refusal = response.json()
-    kind = REFUSALS.get(refusal["code"])
-    if kind is not None:
-        raise kind(refusal["error"])
+    url = f"{services.addresses[collection]}/{path}"
+    # 409 is always a refusal: these services answer a key that is still being worked on when it is done.
+    return await http.call(services.client, method, url, json=request, no_effect=http.REFUSALS)

@@ -30,6 +30,7 @@ class Case:
 
 
 BOOKED = ("car", "flight", "hotel")
+SOLD = ("goods", "hotel", "money")
 NO = ("refuse*",)
 
 CASES = (
@@ -111,5 +112,19 @@ CASES = (
         UNDONE,
         directives={"car": NO},
         undoing={"hotel": ("silent", "close")},
+    ),
+    Case("probe finds it", "bought", COMPLETED, BOOKED, {"hotel": ("close",), "flight": ("silent",)}),
+    Case("probe finds nothing", "bought", COMPLETED, BOOKED, {"flight": ("fail", "fail")}),
+    Case("probed, then refused", "bought", UNDONE, directives={"flight": ("break",), "car": NO}),
+    Case("pivot", "paid", COMPLETED, SOLD, {"money": ("silent", "close")}),
+    Case("pivot refused", "paid_once", UNDONE, directives={"money": NO}),
+    Case("tail fails again and again", "paid_once", COMPLETED, SOLD, {"goods": ("fail",) * 5}),
+    Case(
+        "cancel at the pivot",
+        "paid",
+        ("completed", "compensated", "cancelled"),
+        SOLD,
+        {"money": ("late:120",)},
+        cancel_at="money",
     ),
 )

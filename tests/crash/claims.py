@@ -19,6 +19,8 @@ from amends.sagas.outcome import Effect
 from tests.crash.stores import Record
 from tests.crash.world import Call
 
+LOOKS = ("read", "find")
+"""The calls that change nothing."""
 PLAIN = "letter"
 """What a plain step does: it can't be undone."""
 UNSHARP_MS = 50
@@ -86,6 +88,8 @@ def _amends(story: Story, history: History) -> Iterator[str]:
     if row.status is Status.COMPLETED:
         return
     kept = {name: count for name, count in story.standing.items() if name != PLAIN}
+    if any(step.effect is Effect.PIVOT and step.landed for step in history.steps.values()):
+        yield f"S14: the run is {row.status} although its pivot had landed"
     if kept:
         yield f"S3: the run is {row.status}, in the world stands {kept}"
     if owed(history.steps):
@@ -102,15 +106,13 @@ def _write_ahead(story: Story, history: History) -> Iterator[str]:
         step = history.steps.get(entry.ref or 0)
         if step is None:
             continue
-        if entry.kind in (Kind.INTENT, Kind.RETRY) or (
-            entry.kind is Kind.LOST and not entry.meta.get("final")
-        ):
+        if entry.kind in (Kind.INTENT, Kind.RETRY) or (entry.kind is Kind.LOST and _again(entry)):
             attempts[step.key] += 1
         elif entry.kind in (Kind.UNDO, Kind.UNDO_RETRY, Kind.UNDO_LOST):
             attempts[undo_key(step.key)] += 1
     made: defaultdict[str, int] = defaultdict(int)
     for call in story.calls:
-        if call.verb != "read":
+        if call.verb not in LOOKS:
             made[call.key] += 1
     for key, count in made.items():
         if count > attempts[key]:
@@ -118,12 +120,17 @@ def _write_ahead(story: Story, history: History) -> Iterator[str]:
             yield f"S1: {names} was called {count} times with one key, {attempts[key]} attempts are on record"
 
 
+def _again(entry: Entry) -> bool:
+    """Tell whether a lost attempt is followed by another one at once."""
+    return not (entry.meta.get("final") or entry.meta.get("doubt"))
+
+
 def _one_key(story: Story, history: History) -> Iterator[str]:
     """S1: a step has one key, whatever happened, and another one for its compensation."""
     known = {step.key for step in history.steps.values() if step.effect is not Effect.READ}
     for call in story.calls:
         forward = call.key if call.verb == "apply" else call.forward_key
-        if call.verb != "read" and forward not in known:
+        if call.verb not in LOOKS and forward not in known:
             yield f"S1: the call {call} has a key that no step of the run has"
 
 
@@ -132,7 +139,7 @@ def _one_way(story: Story, history: History) -> Iterator[str]:
     decided = False
     for entry in story.entries:
         forward = entry.kind in (Kind.INTENT, Kind.RETRY, Kind.FIRED)
-        forward = forward or (entry.kind is Kind.LOST and not entry.meta.get("final"))
+        forward = forward or (entry.kind is Kind.LOST and _again(entry))
         if decided and forward:
             yield f"S4: entry {entry.seq} ({entry.kind} {entry.name}) stands after the decision"
         decided = decided or entry.kind is Kind.SWITCH

@@ -34,11 +34,15 @@ class Participant:
 
     async def apply(self, name: str) -> str:
         """Have an effect."""
-        return await self._call(_forward("apply", name))
+        return (await self._call(_forward("apply", name)))["done"]
 
     async def read(self, name: str) -> str:
         """Look, and change nothing."""
-        return await self._call(_forward("read", name))
+        return (await self._call(_forward("read", name)))["done"]
+
+    async def find(self, name: str) -> bool:
+        """Tell whether the effect of this step's key stands."""
+        return "done" in await self._call(_forward("find", name))
 
     async def undo(self, name: str, undo: Undo[Any]) -> None:
         """Take an effect back."""
@@ -46,7 +50,7 @@ class Participant:
 
     def apply_in_thread(self, name: str) -> str:
         """Have an effect, blocking."""
-        return self._call_in_thread(_forward("apply", name))
+        return self._call_in_thread(_forward("apply", name))["done"]
 
     def undo_in_thread(self, name: str, undo: Undo[Any]) -> None:
         """Take an effect back, blocking."""
@@ -56,7 +60,7 @@ class Participant:
         """Give the event that a call to a participant was sent from this process."""
         return self.reached.setdefault(name, asyncio.Event())
 
-    async def _call(self, request: dict[str, str]) -> str:
+    async def _call(self, request: dict[str, str]) -> dict[str, str]:
         self._points.reach("call")
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
@@ -70,7 +74,7 @@ class Participant:
         self._points.reach("answered")
         return _answer(line)
 
-    def _call_in_thread(self, request: dict[str, str]) -> str:
+    def _call_in_thread(self, request: dict[str, str]) -> dict[str, str]:
         self._points.reach("call")
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(THREAD_TIMEOUT_S)
@@ -93,7 +97,7 @@ def _backward(name: str, undo: Undo[Any]) -> dict[str, str]:
     return {"run": run, "verb": "undo", "name": name, "key": undo.key, "forward_key": undo.forward_key}
 
 
-def _answer(line: bytes) -> str:
+def _answer(line: bytes) -> dict[str, str]:
     if not line:
         raise Unavailable("the connection was closed")
     answer: dict[str, str] = json.loads(line)
@@ -101,4 +105,4 @@ def _answer(line: bytes) -> str:
         raise Refused(answer["refuse"])
     if "fail" in answer:
         raise Unavailable(answer["fail"])
-    return answer["done"]
+    return answer

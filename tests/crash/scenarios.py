@@ -9,7 +9,7 @@ import asyncio
 import os
 from datetime import timedelta
 
-from amends.sagas import NoEffect, Retry, Undo, current_step, saga, sleep, step
+from amends.sagas import Landed, NoEffect, NotLanded, Retry, Undo, current_step, saga, sleep, step
 from tests.crash.participant import Participant
 
 QUICK = timedelta(milliseconds=300)
@@ -104,6 +104,35 @@ async def deadly(name: str) -> str:
 @deadly.compensation
 async def undeadly(undo: Undo[str], name: str) -> None:
     await world().undo(name, undo)
+
+
+async def found(name: str) -> Landed[str] | NotLanded:
+    return Landed(name) if await world().find(name) else NotLanded()
+
+
+@step(retry=AGAIN, timeout=QUICK, on_unknown=found)
+async def buy(name: str) -> str:
+    return await world().apply(name)
+
+
+@buy.compensation(retry=STUBBORN)
+async def unbuy(undo: Undo[str], name: str) -> None:
+    await world().undo(name, undo)
+
+
+@step(retry=AGAIN, timeout=QUICK, effect="pivot")
+async def pay(name: str) -> str:
+    return await world().apply(name)
+
+
+@step(retry=AGAIN, timeout=QUICK, effect="pivot", on_unknown=found)
+async def pay_once(name: str) -> str:
+    return await world().apply(name)
+
+
+@step(retry=Retry(attempts=1, wait=SOON), timeout=QUICK, effect="retriable")
+async def deliver(name: str) -> str:
+    return await world().apply(name)
 
 
 @saga
@@ -251,3 +280,18 @@ async def falters() -> list[str]:
 @saga
 async def poisonous() -> list[str]:
     return [await book("hotel"), await deadly("poison")]
+
+
+@saga
+async def bought() -> list[str]:
+    return [await buy("hotel"), await buy("flight"), await book("car")]
+
+
+@saga
+async def paid() -> list[str]:
+    return [await book("hotel"), await pay("money"), await deliver("goods")]
+
+
+@saga
+async def paid_once() -> list[str]:
+    return [await book("hotel"), await pay_once("money"), await deliver("goods")]

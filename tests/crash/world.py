@@ -151,6 +151,8 @@ class _Server:
             return {directive: f"{call.name} says no"}
         if directive == "late":
             await asyncio.sleep(int(delay) / 1000)
+        if call.verb == "find":
+            return {"done" if call.key in self._books.effects else "absent": call.name}
         self._books.land(call)
         if directive == "close":
             return None

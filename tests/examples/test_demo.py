@@ -145,8 +145,7 @@ def test_books_that_do_not_bear_out_the_records_are_found(tmp_path: Path) -> Non
         program.line_with("order 7 is completed")
         (book,) = (tmp_path / "temporary").rglob("payments.db")
         with closing(sqlite3.connect(book)) as db, db:
-            db.execute("INSERT INTO charges VALUES ('stray', '7', '4242', '49.90', 'charged')")
-            db.execute("INSERT INTO calls VALUES ('stray', NULL, 201, '{}', 0, 1)")
+            db.execute("INSERT INTO charges VALUES (99, 'stray', '7', '4242', '49.90', 'charged', 1)")
         assert program.end() == 1
     assert "order 7: 2 standing charges instead of 1" in program.lines
     assert program.lines[-1] == "Something is half done, see above."

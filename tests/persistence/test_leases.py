@@ -89,6 +89,7 @@ def test_an_idle_worker_renews_its_lease(database_url: str) -> None:
 
 
 def test_closing_gives_lease_and_runs_back(worker: Worker, database: Database, clock: Clock) -> None:
+    """A run that is still held then counts as lost: nobody knows what became of it."""
     worker.start("a")
     worker.claim()
     last = worker.submit(Write("a", worker.epoch, entries=(entry("a", 1),)))
@@ -97,7 +98,7 @@ def test_closing_gives_lease_and_runs_back(worker: Worker, database: Database, c
     assert database.workers() == []
     run = database.run("a")
     assert run is not None
-    assert (run.owner, run.lost, run.due_at) == (None, 0, clock.now)
+    assert (run.owner, run.lost, run.due_at) == (None, 1, clock.now)
 
 
 def test_a_closed_writer_says_so(worker: Worker) -> None:

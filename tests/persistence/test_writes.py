@@ -15,6 +15,7 @@ from amends.persistence.records import (
     Receipt,
     RunChange,
     Status,
+    Wake,
     Write,
     Written,
 )
@@ -222,8 +223,8 @@ def test_a_parked_run_is_woken_by_who_asks_for_it(worker: Worker, database: Data
     worker.change("b", RunChange(Status.PARKED, Cause.ERROR, release=True))
     worker.put("a", "just a word")
     assert [run.id for run in database.runs(status=Status.PARKED)] == ["b", "a"]
-    worker.put("a", "retry", wake_parked=True)
-    worker.put("b", "retry", wake_parked=True)
+    worker.put("a", "retry", wake=Wake.CANCEL)
+    worker.put("b", "retry", wake=Wake.CANCEL)
     assert [run.id for run in database.runs(status=Status.PARKED)] == ["b"]
     assert [loaded.run.id for loaded in worker.claim()] == ["a"]
 
@@ -234,8 +235,8 @@ def test_late_evidence_reopens_an_end_but_not_a_completed_one(worker: Worker, da
     worker.claim()
     worker.change("a", RunChange(Status.CANCELLED, Cause.CANCEL, ended_at=5))
     worker.change("b", ended())
-    assert worker.put("a", "landed", reopen=True) is Written.DONE
-    assert worker.put("b", "landed", reopen=True) is Written.ENDED
+    assert worker.put("a", "landed", wake=Wake.EVIDENCE) is Written.DONE
+    assert worker.put("b", "landed", wake=Wake.EVIDENCE) is Written.ENDED
     (loaded,) = worker.claim()
     assert (loaded.run.id, loaded.run.status, loaded.run.ended_at) == ("a", Status.COMPENSATING, None)
 

@@ -16,6 +16,7 @@ from amends.persistence.records import (
     RunChange,
     Serves,
     Status,
+    Wake,
     Write,
     Written,
 )
@@ -111,9 +112,9 @@ class Worker:
         receipts = self.write_together([Write(i, start=new_run(i, saga=saga, at=when)) for i in ids])
         assert {receipt.written for receipt in receipts} == {Written.DONE}
 
-    def put(self, run_id: str, key: str, *, reopen: bool = False, wake_parked: bool = False) -> Written:
+    def put(self, run_id: str, key: str, *, wake: Wake = Wake.NONE) -> Written:
         row = InboxRow(run_id, key, "signal", self.database.now(), payload=key.encode())
-        return self.write(Write(run_id, inbox=row, reopen=reopen, wake_parked=wake_parked)).written
+        return self.write(Write(run_id, inbox=row, wake=wake)).written
 
     def enter(self, run_id: str, seq: int, payload: bytes = b"{}") -> Written:
         """Write one entry under this worker's lease."""

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, note, settings
+from hypothesis import HealthCheck, event, example, given, note, settings
 from hypothesis import strategies as st
 
 from amends.persistence.records import Status
@@ -61,6 +61,17 @@ def again(run: Simulation, length: int) -> tuple[LiveRun, Turn]:
     return live, turn
 
 
+RAISES_AT_ONCE = {
+    "kind": "gather",
+    "parts": [
+        {"kind": "raise"},
+        {"kind": "limited", "parts": [{"kind": "once", "n": 1}, {"kind": "once", "n": 2}]},
+        {"kind": "gather", "parts": [{"kind": "once", "n": 3}]},
+    ],
+}
+"""It raises in the turn that asks for its first steps: they are taken back, which is news to nobody."""
+
+
 def asked(entries: list[Entry]) -> list[tuple[Any, ...]]:
     """Give what a body asks for at one point of its journal."""
     found = []
@@ -102,6 +113,7 @@ def test_a_run_killed_at_random_finishes_or_makes_amends(
 
 
 @given(programs, scripts, undo_scripts, orders)
+@example(RAISES_AT_ONCE, [], [], [])
 @QUICK
 def test_a_body_asks_for_the_same_at_every_prefix_of_its_journal(
     node: dict[str, Any], forward: Any, backward: Any, order: list[int]

@@ -19,6 +19,10 @@ class Refused(Exception):
     """Evidence that nothing happened, where a step declares it."""
 
 
+class Later(NoEffect, RetryAfter):
+    """Nothing happened this time."""
+
+
 CASES: dict[str, tuple[dict[str, Any], BaseException, int]] = {
     "three attempts by default": ({"retry": Retry(wait=ZERO)}, ValueError(), 3),
     "one attempt": ({"retry": Retry(attempts=1)}, ValueError(), 1),
@@ -34,6 +38,11 @@ CASES: dict[str, tuple[dict[str, Any], BaseException, int]] = {
     "on another class": ({"retry": Retry(wait=ZERO, on=OSError)}, KeyError(), 1),
     "on a base class": ({"retry": Retry(wait=ZERO, on=LookupError)}, KeyError(), 3),
     "RetryAfter": ({"retry": Retry(attempts=4, wait=dt.timedelta(days=9))}, RetryAfter(0), 4),
+    "RetryAfter that leaves the wait to the policy": ({"retry": AT_ONCE}, RetryAfter(None), 3),
+    "RetryAfter that says no effect too": ({"retry": AT_ONCE}, Later(0), 3),
+    "RetryAfter, but only other errors are tried again": (
+        {"retry": Retry(wait=ZERO, on=OSError)}, RetryAfter(0), 1,
+    ),
     "tenacity's stop": (
         {"retry": Retry(attempts=9, wait=ZERO, stop=tenacity.stop_after_attempt(2))}, ValueError(), 2,
     ),

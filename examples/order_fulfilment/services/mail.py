@@ -1,10 +1,17 @@
 """The mail service: it sends receipts. What is sent can't be taken back."""
 
-import sqlite3
 from collections.abc import Mapping
 
-from participant import Answer, BadRequest, Participant, text
+from sqlalchemy import Column, Connection, Text, insert, select
+
+from participant import Answer, BadRequest, Participant, effects_table, text
 from server import serve
+
+RECEIPTS = effects_table(
+    "receipts",
+    Column("recipient", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
 
 
 class Mail(Participant):
@@ -12,31 +19,23 @@ class Mail(Participant):
 
     name = "mail"
     collection = "receipts"
-    schema = """
-        CREATE TABLE IF NOT EXISTS receipts (
-            key       TEXT PRIMARY KEY,
-            order_id  TEXT NOT NULL,
-            recipient TEXT NOT NULL,
-            message   TEXT NOT NULL
-        );
-    """
-    listing = """
-        SELECT key, order_id, recipient AS what, 'sent' AS state, 1 AS stands, asked
-        FROM receipts JOIN calls USING (key) ORDER BY receipts.rowid
-    """
+    effects = RECEIPTS
+    what = RECEIPTS.c.recipient
+    standing = "sent"
 
-    def perform(self, db: sqlite3.Connection, key: str, request: Mapping[str, object]) -> Answer:
+    def perform(self, db: Connection, key: str, request: Mapping[str, object]) -> Answer:
         """Send a receipt."""
         order_id, recipient = text(request, "order_id"), text(request, "recipient")
         message = text(request, "message")
         if "@" not in recipient:
             raise BadRequest(f"recipient must be an e-mail address, not {recipient}")
-        db.execute("INSERT INTO receipts VALUES (?, ?, ?, ?)", (key, order_id, recipient, message))
+        sent = {"key": key, "order_id": order_id, "recipient": recipient, "message": message}
+        db.execute(insert(RECEIPTS).values(**sent, state="sent"))
         return Answer(201, {"id": key}, f"sent the receipt of order {order_id} to {recipient}")
 
-    def withdraw(self, db: sqlite3.Connection, key: str) -> str | None:
+    def withdraw(self, db: Connection, key: str) -> str | None:
         """Refuse where a receipt was sent: it stays sent."""
-        if db.execute("SELECT 1 FROM receipts WHERE key = ?", (key,)).fetchone():
+        if db.execute(select(RECEIPTS.c.number).where(RECEIPTS.c.key == key)).one_or_none():
             raise BadRequest("a receipt that is sent can't be taken back")
         return None
 

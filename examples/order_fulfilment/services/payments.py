@@ -5,16 +5,21 @@ another takes its time, so that the charge is in the book at once while its answ
 """
 
 import re
-import sqlite3
 from collections.abc import Mapping
 
-from participant import Answer, BadRequest, Participant, refusal, text
+from sqlalchemy import Column, Connection, Text, insert, update
+
+from participant import Answer, BadRequest, Participant, effects_table, refusal, text
 from server import serve
 
 DECLINED_CARD = "4000000000000002"
 SLOW_CARD = "4000000000003220"
 SLOW_SECONDS = 2.0
-REFUND = "UPDATE charges SET state = 'refunded' WHERE key = ? AND state = 'charged' RETURNING *"
+CHARGES = effects_table(
+    "charges",
+    Column("card", Text, nullable=False, comment="the last four digits"),
+    Column("amount", Text, nullable=False, comment="decimal, such as 49.90"),
+)
 
 
 class Payments(Participant):
@@ -22,37 +27,30 @@ class Payments(Participant):
 
     name = "payments"
     collection = "charges"
-    schema = """
-        CREATE TABLE IF NOT EXISTS charges (
-            key      TEXT PRIMARY KEY,
-            order_id TEXT NOT NULL,
-            card     TEXT NOT NULL,     -- the last four digits
-            amount   TEXT NOT NULL,     -- decimal, such as 49.90
-            state    TEXT NOT NULL CHECK (state IN ('charged', 'refunded'))
-        );
-    """
-    listing = """
-        SELECT key, order_id, amount AS what, state, state = 'charged' AS stands, asked
-        FROM charges JOIN calls USING (key) ORDER BY charges.rowid
-    """
+    effects = CHARGES
+    what = CHARGES.c.amount
+    standing = "charged"
 
-    def perform(self, db: sqlite3.Connection, key: str, request: Mapping[str, object]) -> Answer:
+    def perform(self, db: Connection, key: str, request: Mapping[str, object]) -> Answer:
         """Charge the card, unless the bank says no."""
         order_id, card, amount = text(request, "order_id"), _card(request), _amount(request)
         ending = card[-4:]
         if card == DECLINED_CARD:
             error = f"the bank declined the card ending in {ending}"
             return refusal(402, "card_declined", order_id, error)
-        db.execute("INSERT INTO charges VALUES (?, ?, ?, ?, 'charged')", (key, order_id, ending, amount))
+        charged = {"key": key, "order_id": order_id, "card": ending, "amount": amount}
+        db.execute(insert(CHARGES).values(**charged, state="charged"))
         note = f"charged {amount} for order {order_id} to the card ending in {ending}"
         if card == SLOW_CARD:
             return Answer(201, {"id": key}, f"{note}; the bank is slow to confirm", SLOW_SECONDS)
         return Answer(201, {"id": key}, note)
 
-    def withdraw(self, db: sqlite3.Connection, key: str) -> str | None:
+    def withdraw(self, db: Connection, key: str) -> str | None:
         """Give the money back."""
-        row = db.execute(REFUND, (key,)).fetchone()
-        return f"refunded {row['amount']} of order {row['order_id']}" if row else None
+        charged = (CHARGES.c.key == key) & (CHARGES.c.state == "charged")
+        refund = update(CHARGES).where(charged).values(state="refunded").returning(CHARGES)
+        row = db.execute(refund).one_or_none()
+        return f"refunded {row.amount} of order {row.order_id}" if row else None
 
 
 def _card(request: Mapping[str, object]) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sqlite3
 import sys
 import time
 import traceback
@@ -11,7 +10,10 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
-from participant import Answer, BadRequest, KeyReused, Participant
+from sqlalchemy.exc import SQLAlchemyError
+
+from amends.sagas.barrier import CalledTooLate, KeyReused
+from participant import Answer, BadRequest, Participant
 
 LONGEST_BODY = 64 * 1024
 LONGEST_KEY = 255
@@ -28,7 +30,7 @@ def serve(service: type[Participant]) -> None:
         with Server(("127.0.0.1", options.port), Handler) as server:
             say(f"{service.name}: listening on http://127.0.0.1:{server.server_port}")
             server.serve_forever()
-    except (OSError, OverflowError, sqlite3.Error) as error:
+    except (OSError, OverflowError, SQLAlchemyError) as error:
         sys.exit(f"{service.name}: can't serve {options.book} on port {options.port}: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -77,9 +79,11 @@ class Handler(BaseHTTPRequestHandler):
             answer = _refusal(error.status, "not_served", str(error))
         except BadRequest as error:
             answer = _refusal(400, "bad_request", str(error))
+        except CalledTooLate as error:
+            answer = _refusal(409, "undone", str(error))
         except KeyReused as error:
             answer = _refusal(422, "key_reused", str(error))
-        except sqlite3.Error:
+        except SQLAlchemyError:
             traceback.print_exc()
             answer = _refusal(500, "broken", "the service failed; its output says why")
         self._give(answer)
@@ -97,15 +101,16 @@ class Handler(BaseHTTPRequestHandler):
             case "POST", [service.collection]:
                 return service.post(self._key(), self._body())
             case "DELETE", [service.collection, forward_key]:
-                return service.delete(self._key(), unquote(forward_key))
+                self._key()
+                return service.delete(unquote(forward_key))
             case _, [service.collection, *_]:
                 raise NotServed(405, f"{self.command} {self.path} isn't something that {service.name} does")
         raise NotServed(404, f"{service.name} has /{service.collection} and nothing else")
 
     def _key(self) -> str:
         key = self.headers.get("Idempotency-Key", "").strip()
-        if not 1 <= len(key) <= LONGEST_KEY:
-            raise BadRequest(f"the header Idempotency-Key must hold 1 to {LONGEST_KEY} characters")
+        if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+            raise BadRequest(f"the header Idempotency-Key must hold 1 to {LONGEST_KEY} printable characters")
         return key
 
     def _body(self) -> dict[str, object]:

@@ -1,12 +1,25 @@
 """The stock service: it reserves articles and releases them again."""
 
-import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 
-from participant import Answer, Participant, refusal, text, whole_number
+from sqlalchemy import CheckConstraint, Column, Connection, Integer, Table, Text, cast, insert, select, update
+
+from participant import METADATA, Answer, Participant, effects_table, refusal, text, whole_number
 from server import serve
 
-RELEASE = "UPDATE reservations SET state = 'released' WHERE key = ? AND state = 'reserved' RETURNING *"
+ON_THE_SHELF = {"kettle": 20, "lamp": 20, "teapot": 3, "clock": 0}
+SHELVES = Table(
+    "shelves",
+    METADATA,
+    Column("article", Text, primary_key=True),
+    Column("free", Integer, CheckConstraint("free >= 0"), nullable=False),
+)
+RESERVATIONS = effects_table(
+    "reservations",
+    Column("article", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+)
 
 
 class Stock(Participant):
@@ -14,45 +27,43 @@ class Stock(Participant):
 
     name = "stock"
     collection = "reservations"
-    schema = """
-        CREATE TABLE IF NOT EXISTS shelves (
-            article TEXT PRIMARY KEY,
-            free    INTEGER NOT NULL CHECK (free >= 0)
-        );
-        INSERT OR IGNORE INTO shelves VALUES ('kettle', 20), ('lamp', 20), ('teapot', 3), ('clock', 0);
-        CREATE TABLE IF NOT EXISTS reservations (
-            key      TEXT PRIMARY KEY,
-            order_id TEXT    NOT NULL,
-            article  TEXT    NOT NULL REFERENCES shelves,
-            quantity INTEGER NOT NULL,
-            state    TEXT    NOT NULL CHECK (state IN ('reserved', 'released'))
-        );
-    """
-    listing = """
-        SELECT key, order_id, quantity || ' x ' || article AS what, state, state = 'reserved' AS stands, asked
-        FROM reservations JOIN calls USING (key) ORDER BY reservations.rowid
-    """
+    effects = RESERVATIONS
+    what = cast(RESERVATIONS.c.quantity, Text) + " x " + RESERVATIONS.c.article
+    standing = "reserved"
 
-    def perform(self, db: sqlite3.Connection, key: str, request: Mapping[str, object]) -> Answer:
+    def __init__(self, book: Path) -> None:
+        super().__init__(book)
+        shelves = [{"article": article, "free": free} for article, free in ON_THE_SHELF.items()]
+        with self._engine.begin() as db:
+            db.execute(insert(SHELVES).prefix_with("OR IGNORE"), shelves)
+
+    def perform(self, db: Connection, key: str, request: Mapping[str, object]) -> Answer:
         """Take the articles from the shelf, if there are enough."""
         order_id, article = text(request, "order_id"), text(request, "article")
         quantity = whole_number(request, "quantity")
-        shelf = db.execute("SELECT free FROM shelves WHERE article = ?", (article,)).fetchone()
-        if shelf is None or shelf["free"] < quantity:
-            error = f"{shelf['free'] if shelf else 'no'} {article} in stock, {quantity} asked for"
+        free = db.execute(select(SHELVES.c.free).where(SHELVES.c.article == article)).scalar()
+        if free is None or free < quantity:
+            error = f"{'no' if free is None else free} {article} in stock, {quantity} asked for"
             return refusal(409, "out_of_stock", order_id, error)
-        db.execute("UPDATE shelves SET free = free - ? WHERE article = ?", (quantity, article))
-        record = (key, order_id, article, quantity)
-        db.execute("INSERT INTO reservations VALUES (?, ?, ?, ?, 'reserved')", record)
+        self._put(db, article, -quantity)
+        reserved = {"key": key, "order_id": order_id, "article": article, "quantity": quantity}
+        db.execute(insert(RESERVATIONS).values(**reserved, state="reserved"))
         return Answer(201, {"id": key}, f"reserved {quantity} x {article} for order {order_id}")
 
-    def withdraw(self, db: sqlite3.Connection, key: str) -> str | None:
+    def withdraw(self, db: Connection, key: str) -> str | None:
         """Put the articles back."""
-        row = db.execute(RELEASE, (key,)).fetchone()
+        reserved = (RESERVATIONS.c.key == key) & (RESERVATIONS.c.state == "reserved")
+        release = update(RESERVATIONS).where(reserved).values(state="released").returning(RESERVATIONS)
+        row = db.execute(release).one_or_none()
         if row is None:
             return None
-        db.execute("UPDATE shelves SET free = free + ? WHERE article = ?", (row["quantity"], row["article"]))
-        return f"released {row['quantity']} x {row['article']} of order {row['order_id']}"
+        self._put(db, row.article, row.quantity)
+        return f"released {row.quantity} x {row.article} of order {row.order_id}"
+
+    @staticmethod
+    def _put(db: Connection, article: str, quantity: int) -> None:
+        shelf = update(SHELVES).where(SHELVES.c.article == article)
+        db.execute(shelf.values(free=SHELVES.c.free + quantity))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def cancel_run(url: str, run_id: str, *, reason: str | None, by: str | None) -> 
 
 async def _cancel(url: str, run_id: str, reason: str | None, by: str) -> Status:
     async with Coordinator(url, work=False, migrate=False) as coordinator:
-        before = await coordinator.status_of(run_id)
+        before = await coordinator.desk.status(run_id)
         await coordinator.cancel(run_id, reason=reason, by=by)
         return before
 

@@ -46,7 +46,7 @@ async def _result(url: str, coordinator: Coordinator, run: Run[Any]) -> int:
     except RunFailed as error:
         complain(one_line(error))
         return ExitCode.RUN_FAILED
-    row = await coordinator.row_of(run.id)
+    row = await coordinator.desk.row(run.id)
     write(f"{(row.result or b'null').decode()}\n")
     return ExitCode.DONE
 

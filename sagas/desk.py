@@ -1,0 +1,80 @@
+"""What handles and operators ask of an open coordinator: a run's rows, and messages to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from amends.persistence.records import AuditRow, Receipt, RunRow, Write
+from amends.persistence.records import Status as Stored
+from amends.sagas.errors import RunNotFound
+from amends.sagas.journal import Entry, from_row
+from amends.sagas.parts import Parts
+from amends.sagas.states import ENDS, Status, seen
+from amends.sagas.waits import Settled
+
+
+class Desk:
+    """Reads about runs, and messages to them; `opened` gives the coordinator's parts, or raises."""
+
+    def __init__(self, opened: Callable[[], Parts]) -> None:
+        self._opened = opened
+
+    def now(self) -> int:
+        """Give milliseconds of database time."""
+        return self._opened().database.now()
+
+    async def row(self, run_id: str) -> RunRow:
+        """Give a run's row. Raises `RunNotFound`."""
+        parts = self._opened()
+        row = await parts.scheduler.read(parts.database.run, run_id)
+        if row is None:
+            raise not_found(run_id)
+        return row
+
+    async def status(self, run_id: str) -> Status:
+        """Give a run's status. Raises `RunNotFound`."""
+        return seen(await self.row(run_id), self.now())
+
+    async def journal(self, run_id: str) -> list[Entry]:
+        """Give a run's journal so far. Raises `RecordUnreadable`."""
+        parts = self._opened()
+        return [from_row(row) for row in await parts.scheduler.read(parts.database.journal, run_id)]
+
+    async def audit(self, run_id: str) -> list[AuditRow]:
+        """Give a run's audit trail, in order."""
+        parts = self._opened()
+        return await parts.scheduler.read(parts.database.audit, run_id)
+
+    async def settled(self, run_id: str) -> Settled:
+        """Wait until a run has ended or is parked. Raises `RunNotFound`, `CoordinatorClosed`."""
+        parts = self._opened()
+
+        async def look() -> Settled | None:
+            if parts.driver.holds(run_id):
+                return None
+            row = await self.row(run_id)
+            settled = row.status in ENDS or row.status is Stored.PARKED
+            return Settled(row.status, row.cause, row.result, row.error) if settled else None
+
+        return await parts.waits.settled(run_id, look)
+
+    async def write(self, write: Write) -> Receipt:
+        """Have a message written; gives what became of it."""
+        parts = self._opened()
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
+        return await asyncio.shield(future)
+
+    def look_for(self, run_id: str) -> None:
+        """Look at once for a message that was written to a run."""
+        parts = self._opened()
+        if parts.driver.holds(run_id):
+            parts.scheduler.look_for_mail()
+        else:
+            parts.scheduler.claim()
+
+
+def not_found(run_id: str) -> RunNotFound:
+    """Make the error for a run that isn't there."""
+    return RunNotFound(f"there is no run {run_id!r} in this database")
