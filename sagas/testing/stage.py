@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from amends.persistence.records import InboxRow, NewRun, Receipt, Write
+from amends.persistence.records import InboxRow, NewRun, Receipt, Wake, Write
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempt
 from amends.sagas.outcome import Effect
@@ -186,7 +186,7 @@ class Stage:
         self._cancels += 1
         meta = json.dumps({"reason": "the test cancels it", "by": "test"})
         row = InboxRow(RUN_ID, f"cancel:{self._cancels}", Kind.CANCEL.value, self.now(), meta)
-        receipt = self.store.apply(Write(RUN_ID, inbox=row, wake_parked=True), None, None)
+        receipt = self.store.apply(Write(RUN_ID, inbox=row, wake=Wake.CANCEL), None, None)
         self.note(f"cancel: {receipt.written}")
         self.look_soon()
 

@@ -12,7 +12,7 @@ from amends.sagas.driver import Driver, Hooks
 from amends.sagas.errors import StepTimeout
 from amends.sagas.executor import Executor, Settings
 from amends.sagas.failure import describe
-from amends.sagas.news import Attempt, Attempted
+from amends.sagas.news import Attempt, Attempted, Beat
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import STEPS
 from amends.sagas.run import Limits
@@ -113,9 +113,12 @@ class Worker:
         """Tell the driver something, unless the worker is dead then; a frozen one hears it when it wakes."""
         self.stage.loop.call_later(ms / 1000, self._say, say)
 
-    def hear(self, run_id: str, item: Attempted) -> None:
+    def hear(self, run_id: str, item: Attempted | Beat) -> None:
         """Take what came of a call, unless its answer is lost."""
         stage = self.stage
+        if isinstance(item, Beat):
+            self._say(functools.partial(self.driver.attempted, run_id, item))
+            return
         mishap = self._lost_answers.pop((run_id, item.ref, item.attempt, item.undoing), None)
         call = stage.ledger.end(run_id, item, self.name, stage.now())
         if call is not None:
@@ -230,7 +233,7 @@ class _Gated(Executor):
         settings: Settings,
         *,
         now: Callable[[], int],
-        report: Callable[[str, Attempted], None],
+        report: Callable[[str, Attempted | Beat], None],
         gate: Callable[[Attempt], bool],
     ) -> None:
         super().__init__(settings, now=now, lease_good=lambda: True, report=report)

@@ -61,7 +61,7 @@ async def _recorded(url: str) -> tuple[list[Entry], list[Entry], dict[str, Any]]
         half = await run.journal()
         await clock.run(coordinator)
         assert await run.result() == 1
-        return half, await run.journal(), export_run(await coordinator.row_of(run.id), await run.journal())
+        return half, await run.journal(), export_run(await coordinator.desk.row(run.id), await run.journal())
 
 
 def test_a_run_of_a_coordinator_is_replayed_without_executing_anything(sqlite_url: str) -> None:
