@@ -103,8 +103,7 @@ class Stage:
             self.after = self._in_world("snapshot")
         finally:
             for worker in self._workers:
-                worker.alive = False
-                worker.driver.fenced()
+                worker.die()
             self.loop.end()
             log.disabled = was
         return self

@@ -80,6 +80,7 @@ class Worker:
         self.alive = False
         self._unwritten.clear()
         self._kept.clear()
+        self.lease += 1
         self.stage.loop.call_soon(self.driver.fenced)
 
     def freeze(self) -> None:
