@@ -119,6 +119,16 @@ def test_a_saga_runs_from_the_wheel(installed: Installed, tmp_path: Path) -> Non
     assert installed.run(SAGA, tmp_path, f"sqlite:///{tmp_path / 'amends.db'}") == "42\n"
 
 
+def test_the_pytest_plugin_loads_from_the_wheel(installed: Installed, tmp_path: Path) -> None:
+    program = (
+        "from importlib.metadata import entry_points\n"
+        "(plugin,) = entry_points(group='pytest11', name='amends')\n"
+        "print(plugin.load().__file__)"
+    )
+    file = Path(installed.run(program, tmp_path).strip())
+    assert file.is_relative_to(installed.python.parent.parent)
+
+
 def test_the_lock_pins_every_dependency_that_the_project_names() -> None:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, extras = document["project"], document["project"]["optional-dependencies"]

@@ -1,0 +1,174 @@
+"""A simulated durable store: writes are applied whole or not at all, decided as by the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from amends.persistence.batch import DONE, Known, RunState, asked, decide
+from amends.persistence.codec import PlainCodec
+from amends.persistence.records import (
+    AuditRow,
+    EntryRow,
+    InboxRow,
+    Loaded,
+    Receipt,
+    RunChange,
+    RunRow,
+    Status,
+    Write,
+)
+from amends.persistence.rows import Reader
+from amends.sagas.journal import Entry, Kind, from_row
+from amends.sagas.states import ENDS
+
+CLAIMABLE = (Status.OPEN, Status.COMPENSATING)
+READER = Reader(PlainCodec())
+
+
+@dataclass(slots=True)
+class StoredRun:
+    """A run as stored, with what its entries say of it in short.
+
+    `intents` are the numbers of the steps on record, `undone` those whose compensation has succeeded;
+    `switched` tells that the decision to compensate is on record.
+    """
+
+    row: RunRow
+    rows: list[EntryRow] = field(default_factory=list)
+    inbox: list[InboxRow] = field(default_factory=list)
+    taken: set[int] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    intents: set[int] = field(default_factory=set)
+    undoing: set[int] = field(default_factory=set)
+    undone: set[int] = field(default_factory=set)
+    switched: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether the run has ended or is parked."""
+        return self.row.status in ENDS or self.row.status is Status.PARKED
+
+    @property
+    def journal(self) -> list[Entry]:
+        """The entries on record."""
+        return [from_row(row) for row in self.rows]
+
+    def claimable(self, now: int) -> bool:
+        """Tell whether a worker would claim the run now."""
+        row = self.row
+        return row.owner is None and row.status in CLAIMABLE and row.due_at is not None and row.due_at <= now
+
+    def loaded(self, epoch: int) -> Loaded:
+        """Give the run as a worker loads it."""
+        unread = tuple(row for row in self.inbox if row.number not in self.taken)
+        return Loaded(self.row, tuple(self.rows), unread, "", epoch)
+
+    def add(self, entries: tuple[EntryRow, ...]) -> None:
+        """Append entries."""
+        self.rows.extend(entries)
+        for row in entries:
+            if row.ref is None:
+                self.switched = self.switched or row.kind == Kind.SWITCH
+            elif row.kind == Kind.INTENT:
+                self.intents.add(row.ref)
+            elif row.kind == Kind.UNDO:
+                self.undoing.add(row.ref)
+            elif row.kind == Kind.UNDONE:
+                self.undone.add(row.ref)
+
+
+@dataclass(slots=True)
+class Store:
+    """The runs of a simulation; `mailed` is told of every new inbox row."""
+
+    now: Callable[[], int]
+    mailed: Callable[[InboxRow], None]
+    runs: dict[str, StoredRun] = field(default_factory=dict)
+    audit: list[AuditRow] = field(default_factory=list)
+
+    def apply(self, write: Write, worker: str | None, epoch: int | None) -> Receipt:
+        """Write all or nothing, for a worker under its epoch."""
+        ask = asked([write], worker, epoch)
+        known = Known(
+            won={run_id for run_id in ask.starts if run_id not in self.runs},
+            runs={
+                run_id: RunState(run.row.status, run.row.cause, run.row.mail)
+                for run_id, run in self.runs.items()
+            },
+            keys={(run_id, key) for run_id, run in self.runs.items() for key in run.keys},
+        )
+        now = self.now()
+        receipts, rows = decide([write], known, epoch=epoch, now=now)
+        receipt = receipts[0]
+        if receipt is not DONE:
+            return receipt or DONE
+        for run_id, cells in ask.starts.items():
+            if run_id in known.won:
+                self.runs[run_id] = StoredRun(READER.run(cells))
+        for run_id, woken in rows.woken.items():
+            row, status = self.runs[run_id].row, Status(str(woken[1]))
+            self.runs[run_id].row = replace(row, status=status, due_at=now, ended_at=None, needs=None)
+        self._write(write)
+        if write.inbox is not None and write.inbox.run_id in rows.mails:
+            self._put(write.inbox)
+        return DONE
+
+    def hand_on(self, worker: str) -> None:
+        """Hand on the runs of a worker that is dead."""
+        for run in self.runs.values():
+            if run.row.owner == worker:
+                run.row = replace(run.row, owner=None, due_at=self.now(), lost=run.row.lost + 1)
+
+    def claim(self, run_id: str, worker: str) -> None:
+        """Give a run to a worker."""
+        run = self.runs[run_id]
+        run.row = replace(run.row, owner=worker)
+
+    def dues(self) -> Iterator[int]:
+        """Give the moments at which runs without an owner are due."""
+        for run in self.runs.values():
+            if run.row.owner is None and run.row.status in CLAIMABLE and run.row.due_at is not None:
+                yield run.row.due_at
+
+    def _write(self, write: Write) -> None:
+        run = self.runs.get(write.run_id)
+        self.audit += write.audit
+        if run is None:
+            return
+        run.add(write.entries)
+        run.taken.update(write.taken)
+        if write.progressed:
+            run.row = replace(run.row, lost=0)
+        starts_itself = write.start is not None and write.start.id == write.run_id
+        if write.change is not None and not starts_itself:
+            run.row = _changed(run.row, write.change)
+
+    def _put(self, message: InboxRow) -> None:
+        run = self.runs[message.run_id]
+        number = run.row.mail + 1
+        row = replace(message, number=number)
+        run.inbox.append(row)
+        run.keys.add(message.key)
+        due, now = run.row.due_at, self.now()
+        if run.row.owner is None and (due is None or due > now):
+            due = now
+        run.row = replace(run.row, mail=number, due_at=due)
+        self.mailed(row)
+
+
+def _changed(row: RunRow, change: RunChange) -> RunRow:
+    ended = change.status in ENDS
+    gone = change.release or ended
+    return replace(
+        row,
+        status=change.status,
+        cause=change.cause,
+        result=change.result,
+        error=change.error,
+        ended_at=change.ended_at,
+        due_at=None if ended else change.due_at,
+        needs=change.needs,
+        owner=None if gone else row.owner,
+        lost=0 if gone else row.lost,
+    )

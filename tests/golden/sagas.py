@@ -1,0 +1,115 @@
+"""The sagas whose recorded journals are kept here, never changed: old journals must replay on them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from amends.sagas import Retry, Saga, Undo, now, random, saga, sleep, step, uuid4
+
+
+@step(name="golden.book", retry=Retry(attempts=3, wait=timedelta(seconds=5)), timeout=timedelta(seconds=60))
+async def book(what: str, number: int = 1) -> dict[str, Any]:
+    return {"what": what, "number": number}
+
+
+@book.compensation(name="golden.book.undo")
+async def unbook(undo: Undo[dict[str, Any]], what: str, number: int = 1) -> None: ...
+
+
+@step(name="golden.look", effect="read")
+async def look(what: str) -> str:
+    return what.upper()
+
+
+@step(name="golden.tell", effect="irreversible")
+async def tell(what: str) -> None: ...
+
+
+@step(name="golden.refuse", retry=Retry(attempts=2, wait=timedelta(seconds=5)))
+async def refuse(what: str) -> None:
+    raise ValueError(f"no {what}")
+
+
+@refuse.compensation(name="golden.refuse.undo")
+async def unrefuse(undo: Undo[None], what: str) -> None: ...
+
+
+@saga(name="golden.sequence")
+async def sequence(what: str) -> list[str]:
+    first = await book(what)
+    second = await book(first["what"], 2)
+    await tell(what)
+    return [first["what"], second["what"]]
+
+
+@saga(name="golden.gather")
+async def gather(names: list[str]) -> list[int]:
+    booked = await asyncio.gather(*(book(name, len(name)) for name in names))
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(tell(name))
+    return [booking["number"] for booking in booked]
+
+
+@saga(name="golden.race")
+async def race(what: str) -> str:
+    tasks = [asyncio.create_task(book(f"{what} {number}", number)) for number in range(3)]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return " ".join(sorted(task.result()["what"] for task in done))
+
+
+@saga(name="golden.retry")
+async def retry(what: str) -> str:
+    await book(what)
+    try:
+        await refuse(what)
+    except ValueError as error:
+        return f"{type(error).__name__}: {error}"
+    return "never"
+
+
+@saga(name="golden.sleep")
+async def sleeping(what: str) -> list[Any]:
+    began = now()
+    await sleep(timedelta(days=3))
+    try:
+        async with asyncio.timeout(10):
+            await sleep(60)
+    except TimeoutError:
+        await book(what)
+    return [(now() - began).total_seconds(), random().random(), str(uuid4())]
+
+
+@saga(name="golden.reads")
+async def reads(what: str) -> str:
+    seen = [await look(f"{what} {number}") for number in range(4)]
+    booking = await book(seen[-1])
+    return await look(str(booking["what"]))
+
+
+@saga(name="golden.fails")
+async def fails(what: str) -> None:
+    await book(what)
+    await asyncio.gather(book(f"{what} again"), look(what))
+    await refuse(what)
+
+
+SHAPES: dict[str, tuple[Saga[..., Any], tuple[Any, ...], str]] = {
+    "sequence": (sequence, ("kettle",), ""),
+    "sequence-killed": (sequence, ("kettle",), "call 2 killed after"),
+    "sequence-cancelled": (sequence, ("kettle",), "call 2 cancelled during"),
+    "gather": (gather, (["kettle", "pot", "pan"],), ""),
+    "gather-fails": (gather, (["kettle", "pot", "pan"],), "call 2 unanswered"),
+    "race": (race, ("kettle",), ""),
+    "retry-and-undone-beside": (retry, ("kettle",), ""),
+    "sleep": (sleeping, ("kettle",), ""),
+    "sleep-killed": (sleeping, ("kettle",), "call 1 killed after"),
+    "reads": (reads, ("kettle",), ""),
+    "reads-fail": (reads, ("kettle",), "call 2 fails"),
+    "fails": (fails, ("kettle",), ""),
+}
+"""Each journal by its file's name: the saga, its arguments, and the schedule that it was recorded under."""
