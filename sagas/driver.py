@@ -153,7 +153,7 @@ class Driver:
         """Take over a claimed run: replay its journal and make its next turn."""
         before = self._held.get(loaded.run.id)
         if before is not None:
-            # Its start here will be told that the id is taken.
+            # What is held is about to be told that it isn't any more: a start whose id is taken.
             before.claimed = loaded
         if before is not None or self.closing:
             return
@@ -260,6 +260,8 @@ class Driver:
             self._alarm.set(run_id, None)
             self._alarm.set(f"{run_id}\0reads", None)
         held.run.close()
+        if held.claimed is not None:
+            self.adopt(held.claimed, held.claimed.epoch or 0)
         if not self._held:
             self._idle.set()
 
@@ -356,8 +358,6 @@ class Driver:
             self._give_in(held, RuntimeError(f"the database refuses what the run writes: {receipt.reason}"))
         else:
             self._hand_over(held)
-            if held.claimed is not None:
-                self.adopt(held.claimed, held.claimed.epoch or 0)
 
     def _committed(self, held: Held, turn: Turn) -> None:
         held.told = []

@@ -11,7 +11,7 @@ from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_und
 from amends.sagas.body import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
-from amends.sagas.history import MOVING, Phase, StepRecord, Undoing
+from amends.sagas.history import MOVING, Phase, StepRecord
 from amends.sagas.journal import OPERATOR, Kind, join_read
 from amends.sagas.news import Attempted, Beat, News
 from amends.sagas.outcome import Effect, OnUnknown, Outcome

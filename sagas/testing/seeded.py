@@ -65,8 +65,7 @@ class Seeded(Mishaps):
         if point.probing:
             return Mishap.KILLED_AFTER
         if point.kind == "write":
-            # Cancelling a run that is being undone changes nothing (S16).
-            return self._random.choice(AT_WRITES[:4] if point.turned else AT_WRITES)
+            return self._random.choice(AT_WRITES)
         return self._random.choice(AT_UNDOING if point.undoing else AT_STEPS)
 
     def commit_ms(self) -> int:

@@ -244,8 +244,7 @@ class Stage:
         self._looking.discard(moment)
         for run_id, run in self.store.runs.items():
             worker = self._chosen() if run.claimable(self.now()) else None
-            # A start that isn't answered yet holds the id; the run is looked for again after its answer.
-            if worker is not None and not worker.driver.holds(run_id):
+            if worker is not None:
                 self.store.claim(run_id, worker.name)
                 self.note(f"{worker.name} claims {run_id}")
                 worker.driver.adopt(run.loaded(worker.lease), worker.lease)

@@ -70,7 +70,7 @@ async def test_siblings_that_land_while_the_coordinator_closes_replay_in_their_o
 async def test_an_attempt_that_the_application_cancels_may_have_landed(database_url: str) -> None:
     """S2, S3: `asyncio.run` cancels every task at an exit; then a cancel finds the run, and undoes it."""
 
-    @step(name="orderly.lands")
+    @step(name="orderly.lands", timeout=dt.timedelta(milliseconds=300))
     async def lands() -> None:
         DONE.append("F")
         await GATES["lands"].wait()
@@ -240,7 +240,9 @@ async def test_whatever_becomes_of_an_attempt_it_is_told(sqlite_url: str, what: 
     GATES["swallows"] = Gate()
     async with Coordinator(sqlite_url, grace=dt.timedelta(0)) as coordinator:
         told = await (await coordinator.start(body)).result(30)
-    assert told == {"swallows": StepTimeout.__name__, "deep": "ExceptionGroup"}.get(what, "StepFailed")
+    assert told == {"swallows": StepTimeout.__name__, "deep": "ExceptionGroup", "evil": "Evil"}.get(
+        what, "StepFailed"
+    )
 
 
 @on_a_loop
@@ -310,7 +312,7 @@ async def test_a_compensation_that_can_not_be_prepared_is_retried_and_then_parke
     async def unfragile(undo: Undo[Fragile]) -> None:
         DONE.append("C")
 
-    @step(name="orderly.breaks")
+    @step(name="orderly.breaks", retry=ONCE)
     async def breaks() -> None:
         broken.append(True)
         raise ValueError
@@ -324,6 +326,20 @@ async def test_a_compensation_that_can_not_be_prepared_is_retried_and_then_parke
         run = await coordinator.start(body)
         assert await ended(run) is Status.PARKED
         assert (await kinds(run)).count(Kind.UNDO_RETRY) == 2
+
+
+@on_a_loop
+async def test_a_start_that_crosses_the_claim_of_its_own_run_holds_it(database_url: str) -> None:
+    """S17, L1: a worker that starts again has just claimed what was started while it was away."""
+    for number in range(6):
+        name = f"crossing-{number}"
+        async with Coordinator(database_url, work=False) as coordinator:
+            await coordinator.start(pair, id=name)
+        async with Coordinator(database_url) as coordinator:
+            for _ in range(number * 3):
+                await asyncio.sleep(0)
+            run = await coordinator.start(pair, id=name)
+            assert await run.result(10) == ["a again", "b again", "end"]
 
 
 def test_what_a_person_types_is_recorded_whatever_its_bytes() -> None:

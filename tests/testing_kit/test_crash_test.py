@@ -175,7 +175,6 @@ def test_a_schedule_that_the_run_never_comes_to_is_reported() -> None:
     assert "the run never came to call 9" in found(shops.sell, "kettle", schedule="call 9 fails").problem
 
 
-@pytest.mark.xfail(strict=True, raises=CrashTestFailed, reason="the outcome of the compensation is lost")
 def test_a_cancel_does_not_make_a_run_forget_a_compensation_that_was_retried() -> None:
     """L1, S9: the turn that ends the run is beaten by a cancel; made again, it must hold the outcome."""
     crash_test(shops.undone_at_the_second_try, (), world=SHOP, schedule="write 5 cancelled before")
