@@ -51,6 +51,7 @@ from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
+from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncRun
@@ -114,6 +115,7 @@ __all__ = [
     "random",
     "replaying",
     "saga",
+    "savepoint",
     "sleep",
     "sleep_until",
     "step",

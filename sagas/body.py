@@ -17,6 +17,7 @@ from amends.sagas.loop import BodyLoop
 from amends.sagas.outcome import Effect
 from amends.sagas.refusal import refusal
 from amends.sagas.saga import Saga
+from amends.sagas.scopes import PATH
 from amends.sagas.step import Step
 
 MAX_CALLBACKS = 100_000
@@ -30,6 +31,17 @@ class Command:
     ref: int
     step: Step[..., Any]
     arguments: bytes
+    scopes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """The undoing of a savepoint that the body asks for; numbered like the steps, from its beginning."""
+
+    ref: int
+
+
+Issued = Command | RollBack
 
 
 class Body:
@@ -53,7 +65,7 @@ class Body:
         self._created_at = created_at
         self._random: random.Random | None = None
         self.replaying = True
-        self.issued: list[Command] = []
+        self.issued: list[Issued] = []
         self.given_up: list[int] = []
         self.loop = BodyLoop(refuse=refusal, max_callbacks=max_callbacks, first=_first_number(run.id))
         self.loop.now_ms = created_at
@@ -63,6 +75,9 @@ class Body:
         self._stays = ""
         self._rest_cancelled = False
         self._futures: dict[int, tuple[asyncio.Future[Any], Step[..., Any]]] = {}
+        self._in_scope: dict[int, tuple[int, ...]] = {}
+        self._rolling: dict[int, asyncio.Future[None]] = {}
+        self._over: set[int] = set()
         self._context = Context()
         self.loop.body = self
 
@@ -88,7 +103,9 @@ class Body:
         if self.loop.shutting:
             return await self.loop.create_future()
         _check_runnable(step)
+        scopes = PATH.get()
         self._check_pivot(step)
+        self._check_scopes(step, scopes)
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
             raise too_large(f"step {step.name!r}: its arguments", len(arguments), self._limit)
@@ -96,7 +113,9 @@ class Body:
         ref = self._count
         future = self.loop.create_future()
         self._futures[ref] = future, step
-        self.issued.append(Command(ref, step, arguments))
+        if scopes:
+            self._in_scope[ref] = scopes
+        self.issued.append(Command(ref, step, arguments, scopes))
         try:
             return await future
         except asyncio.CancelledError:
@@ -104,6 +123,39 @@ class Body:
             raise
         finally:
             self._futures.pop(ref, None)
+            self._in_scope.pop(ref, None)
+
+    def open_scope(self) -> int:
+        """Begin a savepoint; gives its number."""
+        self._count += 1
+        return self._count
+
+    def close_scope(self, number: int) -> None:
+        """End a savepoint whose steps stay. Raises `DefinitionError` while some are under way."""
+        if number in self._over or self.loop.shutting:
+            return
+        self._over.add(number)
+        going = [self._futures[ref][1].name for ref, scopes in self._in_scope.items() if number in scopes]
+        if going:
+            raise DefinitionError(
+                f"a savepoint was left while {', '.join(map(repr, going))} called in it is still under way; "
+                "let its tasks end first: asyncio.TaskGroup waits for them"
+            )
+
+    def roll_back(self, number: int) -> asyncio.Future[None]:
+        """Have a savepoint's steps undone. Raises `DefinitionError` while some are under way."""
+        self.close_scope(number)
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._rolling[number] = future
+        if not self.loop.shutting:
+            self.issued.append(RollBack(number))
+        return future
+
+    def rolled_back(self, number: int, at: int) -> None:
+        """Tell the body that a savepoint's steps are undone. Raises `KeyError` where it waits for none."""
+        self.loop.now_ms = at
+        self._rolling.pop(number).set_result(None)
+        self._run()
 
     def _check_pivot(self, step: Step[..., Any]) -> None:
         """Refuse a pivot behind what nobody could undo if it failed (S14)."""
@@ -115,6 +167,18 @@ class Body:
             )
         if step.effect in (Effect.PLAIN, Effect.RETRIABLE) and not self._stays:
             self._stays = step.name
+
+    def _check_scopes(self, step: Step[..., Any], scopes: tuple[int, ...]) -> None:
+        if any(scope in self._over for scope in scopes):
+            raise DefinitionError(
+                f"step {step.name!r} was called by a task that outlived its savepoint; let the tasks begun "
+                "in a savepoint end before it does: asyncio.TaskGroup waits for them"
+            )
+        if scopes and step.effect is Effect.PIVOT:
+            raise DefinitionError(
+                f"step {step.name!r} is a pivot and was called inside a savepoint, which is there to be "
+                "undone; call it behind the block"
+            )
 
     def deliver(self, ref: int, result: bytes, at: int) -> None:
         """Give a step's result to the body. Raises `ValueError` when it doesn't fit the step's annotation."""
@@ -140,7 +204,7 @@ class Body:
         self.loop.fire(number)
         self._run()
 
-    def take_issued(self) -> list[Command]:
+    def take_issued(self) -> list[Issued]:
         """Take what the body has asked for since the last time; a call given up at once was never made."""
         issued, self.issued = self.issued, []
         if not self.given_up:
@@ -193,6 +257,7 @@ class Body:
         self.loop.shut()
         self.main = None
         self._futures.clear()
+        self._rolling.clear()
         self.loop.body = None
 
 

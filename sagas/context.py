@@ -40,6 +40,15 @@ class RunningBody(Protocol):
     def step(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Issue a step and wait for its result."""
 
+    def open_scope(self) -> int:
+        """Begin a savepoint; gives its number."""
+
+    def close_scope(self, number: int) -> None:
+        """End a savepoint whose steps stay. Raises `DefinitionError` while some are under way."""
+
+    def roll_back(self, number: int) -> asyncio.Future[None]:
+        """Have a savepoint's steps undone. Raises `DefinitionError` while some are under way."""
+
 
 def running_body() -> RunningBody | None:
     """Give the body whose turn is made in this thread, whatever context its code runs in, or None."""

@@ -63,6 +63,7 @@ class StepRecord:
     delivered_seq: int | None = None
     ended_at: int | None = None
     abandoned: bool = False
+    scopes: tuple[int, ...] = ()
     window: int | None = None
     undoing: Undoing = Undoing.NONE
     undo_attempt: int = 0
@@ -107,9 +108,10 @@ class History:
     `active` holds the steps with a call under way or due, forward or backward; `unsettled` those to be
     undone although the run goes forward; `stuck` those whose compensation failed for good. `doubts` are those
     of which a probe or a person has to say whether they landed, `pivots` the pivots on their way; `pivoted`
-    tells that one landed. `asked` is what wants the run undone and waits for a pivot's outcome, `overdue`
-    tells that the deadline passed when it couldn't be. `parked_lost` tells that the run was parked before
-    anybody could say what became of the attempts under way.
+    tells that one landed. `rolling` are the savepoints that are being undone, with their steps. `asked` is
+    what wants the run undone and waits for a pivot's outcome, `overdue` tells that the deadline passed when
+    it couldn't be. `parked_lost` tells that the run was parked before anybody could say what became of the
+    attempts under way.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -118,6 +120,7 @@ class History:
     stuck: dict[int, StepRecord] = field(default_factory=dict)
     doubts: dict[int, StepRecord] = field(default_factory=dict)
     pivots: dict[int, StepRecord] = field(default_factory=dict)
+    rolling: dict[int, list[StepRecord]] = field(default_factory=dict)
     pivoted: bool = False
     asked: Cause | None = None
     overdue: bool = False
@@ -205,9 +208,19 @@ def _intent(history: History, entry: Entry) -> StepRecord:
         entry.at,
         meta["timeout"],
         entry.attempt or 1,
+        scopes=tuple(meta.get("scopes", ())),
     )
     history.steps[step.ref] = step
     return step
+
+
+def _rollback(history: History, entry: Entry) -> None:
+    scope = entry.ref or 0
+    history.rolling[scope] = [step for step in history.steps.values() if scope in step.scopes]
+
+
+def _rolled_back(history: History, entry: Entry) -> None:
+    history.rolling.pop(entry.ref or 0, None)
 
 
 def _outcome_of(history: History, entry: Entry) -> StepRecord:
@@ -410,6 +423,8 @@ APPLY: dict[Kind, Callable[[History, Entry], StepRecord | None]] = {
     Kind.LOST: _lost,
     Kind.ABANDONED: _abandoned,
     Kind.DOUBT: _doubt,
+    Kind.ROLLBACK: _rollback,
+    Kind.ROLLED_BACK: _rolled_back,
     Kind.LATE: _late,
     Kind.CANCEL: _cancel,
     Kind.OVERDUE: _overdue,

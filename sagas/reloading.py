@@ -81,9 +81,11 @@ def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None) -> 
         delivered = history.apply(entry)
         if entry.kind is Kind.INTENT or entry.meta.get("read"):
             matcher.match(entry, history.steps[entry.ref or 0])
+        elif entry.kind is Kind.ROLLBACK:
+            matcher.match_rollback(entry)
         elif entry.kind is Kind.ABANDONED:
             matcher.given_up.discard(entry.ref or 0)
-        if delivered is not None or entry.kind is Kind.FIRED:
+        if delivered is not None or entry.kind in (Kind.FIRED, Kind.ROLLED_BACK):
             matcher.expect_none(entry)
             run.advance(entry, delivered)
             matcher.collect()

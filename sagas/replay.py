@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amends.sagas.body import Body, Command
+from amends.sagas.body import Body, Command, Issued, RollBack
 from amends.sagas.history import StepRecord
 from amends.sagas.journal import Entry
 
@@ -24,11 +24,11 @@ class Matcher:
 
     def __init__(self, body: Body) -> None:
         self._body = body
-        self._open: dict[int, Command] = {}
+        self._open: dict[int, Issued] = {}
         self.given_up: set[int] = set()
 
     @property
-    def unmatched(self) -> list[Command]:
+    def unmatched(self) -> list[Issued]:
         """The commands that no entry has answered yet, in their order."""
         return [command for command in self._open.values() if command.ref not in self.given_up]
 
@@ -42,16 +42,23 @@ class Matcher:
     def match(self, entry: Entry, record: StepRecord) -> None:
         """Pair a recorded call with the body's. Raises `Diverged` when they differ."""
         command = self._open.pop(record.ref, None)
-        if command is None:
+        if not isinstance(command, Command):
             raise Diverged(self._report(entry, record, None))
         if command.step.name != record.name or not _same_arguments(command, record):
             raise Diverged(self._report(entry, record, command))
 
+    def match_rollback(self, entry: Entry) -> None:
+        """Find the recorded undoing of a savepoint among what the body asks for. Raises `Diverged`."""
+        if not isinstance(self._open.pop(entry.ref or 0, None), RollBack):
+            raise Diverged(
+                f"journal entry {entry.seq} says: savepoint {entry.ref} is undone; {self._asked()}"
+            )
+
     def expect_none(self, entry: Entry) -> None:
         """Check that the body asked for nothing that the journal lacks at this point. Raises `Diverged`."""
         for command in self._open.values():
-            if command.step.effect != "read":
-                asked = _shown(command.step.name, command.arguments)
+            if isinstance(command, RollBack) or command.step.effect != "read":
+                asked = _told(command)
                 raise Diverged(
                     f"journal entry {entry.seq} says: {entry.kind} ({entry.name or entry.ref}); before it, "
                     f"the body asks for a step that the journal lacks: {asked}"
@@ -61,14 +68,19 @@ class Matcher:
         recorded = (
             f"journal entry {entry.seq} says: {_shown(record.name, record.arguments)} (step {record.ref})"
         )
-        if command is not None:
-            asked = f"the body asks for: {_shown(command.step.name, command.arguments)}"
-        elif self._open:
-            others = "; ".join(_shown(c.step.name, c.arguments) for c in self._open.values())
-            asked = f"the body asks for: {others}"
-        else:
-            asked = "the body has ended" if self._body.returned else "the body waits and asks for no step"
+        asked = self._asked() if command is None else f"the body asks for: {_told(command)}"
         return f"{recorded}; {asked}"
+
+    def _asked(self) -> str:
+        if self._open:
+            return f"the body asks for: {'; '.join(map(_told, self._open.values()))}"
+        return "the body has ended" if self._body.returned else "the body waits and asks for no step"
+
+
+def _told(command: Issued) -> str:
+    if isinstance(command, RollBack):
+        return f"the undoing of savepoint {command.ref}"
+    return _shown(command.step.name, command.arguments)
 
 
 def _same_arguments(command: Command, record: StepRecord) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from amends.persistence.records import AuditRow, Cause, RunChange, RunRow, Serves
 from amends.persistence.records import Status as Stored
 from amends.sagas import settling, taking
-from amends.sagas.body import Body, Command
+from amends.sagas.body import Body, Command, RollBack
 from amends.sagas.compensation import UndoOrder
 from amends.sagas.errors import DefinitionError, NoEffect
 from amends.sagas.failure import Failure, describe, rebuild
@@ -71,6 +71,7 @@ class LiveRun:
         self.dues: list[tuple[int, int]] = []
         self.executing: set[tuple[int, int, bool]] = set()
         self.order: UndoOrder | None = None
+        self.orders: dict[int, UndoOrder] = {}
         self.park_reason = ""
         self.park_needs: str | None = None
         self.needs: str | None = None
@@ -167,7 +168,7 @@ class LiveRun:
         """Append an entry that may be news to the body, and let the body go on with it."""
         entry, delivered = self.record(kind, at, ref, attempt, name, meta, payload)
         if self.body is not None and not self.park_reason:
-            if delivered is not None or kind is Kind.FIRED:
+            if delivered is not None or kind in (Kind.FIRED, Kind.ROLLED_BACK):
                 self.advance(entry, delivered)
             self.collect(at)
 
@@ -183,6 +184,8 @@ class LiveRun:
                 raise Diverged(
                     f"journal entry {entry.seq} says: timer {entry.ref} fired; the body has no such timer"
                 ) from None
+        elif entry.kind is Kind.ROLLED_BACK:
+            body.rolled_back(entry.ref or 0, entry.at)
         elif delivered is not None:
             step = self.history.steps[delivered]
             if step.phase is Phase.LANDED:
@@ -203,7 +206,9 @@ class LiveRun:
             elif ref in self.history.steps:
                 self._abandon(self.history.steps[ref], now)
         for command in commands:
-            if command.step.effect is Effect.READ:
+            if isinstance(command, RollBack):
+                self.record(Kind.ROLLBACK, now, command.ref, name="savepoint")
+            elif command.step.effect is Effect.READ:
                 self.reads[command.ref] = command
                 self._start(command.ref, 1, command.step.name, "", command.arguments, command.step.timeout_ms)
             else:
@@ -213,7 +218,7 @@ class LiveRun:
         """Record the intent of a step: everything that its undoing will need."""
         step = command.step
         compensation = step.current_compensation
-        meta = {
+        meta: dict[str, Any] = {
             "effect": step.effect.value,
             "key": step_key(self.row.id, self.row.created_at, command.ref),
             "timeout": step.timeout_ms,
@@ -221,6 +226,8 @@ class LiveRun:
         }
         if compensation is not None:
             meta["handler"] = compensation.handler
+        if command.scopes:
+            meta["scopes"] = command.scopes
         self.record(Kind.INTENT, now, command.ref, 1, step.name, meta, command.arguments)
         return self.history.steps[command.ref]
 

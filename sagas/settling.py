@@ -77,7 +77,12 @@ def settle(run: LiveRun, now: int) -> None:
     """Undo what must be undone, and end the run where nothing is left to do."""
     run.window = None
     if not run.history.compensating and not run.park_reason:
-        _undo_beside(run, now)
+        seen = -1
+        while seen != run.history.seq and not run.park_reason:
+            # What the body hears of a savepoint may let it ask for the next one.
+            seen = run.history.seq
+            _undo_beside(run, now)
+            _roll_back(run, now)
         if run.body is not None and run.body.returned:
             _body_ended(run, run.body, now)
     if run.history.compensating:
@@ -143,6 +148,21 @@ def _undo_beside(run: LiveRun, now: int) -> None:
             _undo(run, step, "abandoned" if step.abandoned else "failed", now)
 
 
+def _roll_back(run: LiveRun, now: int) -> None:
+    """Undo the savepoints that the body asked for, each in its order, and tell it of those done (S20)."""
+    for scope, steps in list(run.history.rolling.items()):
+        order = run.orders.setdefault(scope, UndoOrder({step.ref: step for step in steps}))
+        ready, window = order.ready(now)
+        if window is not None:
+            run.window = window if run.window is None else min(run.window, window)
+        for step in ready:
+            if can_undo(run, step):
+                _undo(run, step, "savepoint", now)
+        if not any(step.owed or step.moving for step in steps):
+            run.orders.pop(scope, None)
+            run.tell(Kind.ROLLED_BACK, now, scope, name="savepoint")
+
+
 def _undo_in_order(run: LiveRun, now: int) -> None:
     if run.order is None:
         run.order = UndoOrder(run.history.steps)
@@ -165,6 +185,7 @@ def _body_ended(run: LiveRun, body: Body, now: int) -> None:
             or run.history.active
             or run.history.unsettled
             or run.history.stuck
+            or run.history.rolling
             or run.reads
         ):
             return

@@ -176,6 +176,7 @@ def _record_late(
     """Record an outcome that came late: it may confirm what is owed, it never advances the run (S5)."""
     run.record(Kind.LATE, now, ref, attempt, step.name if step else None, meta, payload)
     run.order = None
+    run.orders.clear()
     run.draft.audit.append(
         AuditRow(run.row.id, now, run.worker, "late outcome", json.dumps({"ref": ref, **meta}))
     )

@@ -113,6 +113,13 @@ CASES = (
         directives={"car": NO},
         undoing={"hotel": ("silent", "close")},
     ),
+    Case("savepoint undone", "retraced", COMPLETED, ("hotel", "train"), {"car": NO, "tour": ("slow:40",)}),
+    Case(
+        "savepoint undone, then refused",
+        "retraced",
+        UNDONE,
+        directives={"car": NO, "train": NO, "flight": ("close",)},
+    ),
     Case("probe finds it", "bought", COMPLETED, BOOKED, {"hotel": ("close",), "flight": ("silent",)}),
     Case("probe finds nothing", "bought", COMPLETED, BOOKED, {"flight": ("fail", "fail")}),
     Case("probed, then refused", "bought", UNDONE, directives={"flight": ("break",), "car": NO}),

@@ -9,7 +9,7 @@ import asyncio
 import os
 from datetime import timedelta
 
-from amends.sagas import Landed, NoEffect, NotLanded, Retry, Undo, current_step, saga, sleep, step
+from amends.sagas import Landed, NoEffect, NotLanded, Retry, Undo, current_step, saga, savepoint, sleep, step
 from tests.crash.participant import Participant
 
 QUICK = timedelta(milliseconds=300)
@@ -295,3 +295,15 @@ async def paid() -> list[str]:
 @saga
 async def paid_once() -> list[str]:
     return [await book("hotel"), await pay_once("money"), await deliver("goods")]
+
+
+@saga
+async def retraced() -> list[str]:
+    booked = [await book("hotel")]
+    try:
+        async with savepoint():
+            await asyncio.gather(book("flight"), book("tour"))
+            await book("car")
+    except NoEffect:
+        booked.append(await book("train"))
+    return booked

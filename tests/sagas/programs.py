@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from amends.sagas import Retry, Step, Undo, now, random, saga, sleep, step, uuid4
+from amends.sagas import Retry, Step, Undo, now, random, saga, savepoint, sleep, step, uuid4
 
 Node = dict[str, Any]
 WAIT = Retry(attempts=3, wait=timedelta(seconds=2))
@@ -164,6 +164,14 @@ async def _quietly(part: Node) -> None:
         return
 
 
+async def _savepoint(_node: Node, parts: list[Node]) -> Any:
+    try:
+        async with savepoint():
+            return await _sequence(_node, parts)
+    except (Exception, ExceptionGroup) as error:  # noqa: BLE001 - whatever it is, its effects are undone
+        return f"undone: {type(error).__name__}"
+
+
 async def _raise(_node: Node, _parts: list[Node]) -> Any:
     raise ValueError("the body gives up")
 
@@ -181,6 +189,7 @@ BLOCKS = {
     "try": _try,
     "finally": _finally,
     "leave": _leave,
+    "savepoint": _savepoint,
     "raise": _raise,
 }
 
@@ -194,7 +203,18 @@ def _leaves() -> st.SearchStrategy[Node]:
 
 def _blocks(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     parts = st.lists(inner, min_size=1, max_size=3)
-    kinds = ["sequence", "sequence", "gather", "collect", "group", "limited", "try", "finally", "leave"]
+    kinds = [
+        "sequence",
+        "sequence",
+        "gather",
+        "collect",
+        "group",
+        "limited",
+        "try",
+        "finally",
+        "leave",
+        "savepoint",
+    ]
     blocks = st.builds(lambda kind, parts: {"kind": kind, "parts": parts}, st.sampled_from(kinds), parts)
     races = st.builds(lambda patient, parts: {"kind": "race", "patient": patient, "parts": parts},
                       st.booleans(), parts)  # fmt: skip

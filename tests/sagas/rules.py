@@ -174,7 +174,9 @@ def _truthful_of(run: Simulation, step: StepRecord, *, listed: bool) -> list[str
     stands = run.world.stands(step.key)
     completed = run.row.status is Status.COMPLETED
     if step.handler is not None:
-        wanted = completed and step.phase == "landed" and not step.abandoned
+        rolled_back = {entry.ref for entry in run.journal if entry.kind is Kind.ROLLBACK}
+        taken_back = step.abandoned or bool(rolled_back.intersection(step.scopes))
+        wanted = completed and step.phase == "landed" and not taken_back
         if stands and not wanted:
             return [f"the effect of {step.ref} stands in a run that {run.row.status} (S3)"]
         return [] if stands or not wanted else [f"the effect of {step.ref} is gone from a completed run (S3)"]

@@ -1,0 +1,56 @@
+"""Savepoints: a part of a body whose steps are undone together when an error leaves it (S20)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+from amends.sagas import context
+
+PATH: ContextVar[tuple[int, ...]] = ContextVar("amends.savepoints", default=())
+"""The savepoints around the code that runs, by number, the outermost first."""
+
+
+@asynccontextmanager
+async def savepoint() -> AsyncIterator[None]:
+    """Undo exactly the steps called in this block when an error leaves it, then let the error go on.
+
+    The tasks begun in the block must have ended: use `asyncio.TaskGroup`. Cancelling doesn't interrupt the
+    undoing. Blocks may be nested; what is called again afterwards gets new keys. Outside a run it does
+    nothing. Raises `DefinitionError` where steps called in the block are still under way when it is left.
+
+    >>> async with savepoint():
+    ...     seat = await book_seat(flight)
+    ...     await pay(seat)
+    """
+    body = context.running_body()
+    if body is None:
+        yield
+        return
+    number = body.open_scope()
+    token = PATH.set((*PATH.get(), number))
+    try:
+        yield
+    except BaseException:
+        PATH.reset(token)
+        await _through(body.roll_back(number))
+        raise
+    else:
+        PATH.reset(token)
+        body.close_scope(number)
+
+
+async def _through(undoing: asyncio.Future[None]) -> None:
+    """Wait until the undoing is done, however often this task is cancelled; then be cancelled, if it was."""
+    cancelled = False
+    while not undoing.done():
+        try:
+            await asyncio.shield(undoing)
+        except asyncio.CancelledError:
+            if undoing.cancelled():
+                raise
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
