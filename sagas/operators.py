@@ -58,7 +58,7 @@ class Operator:
         if not evidence:
             raise InputInvalid("to resolve a step takes evidence: where did you look, and what did you find?")
         try:
-            data = to_json(result) if landed else None
+            data = to_json(result, by_alias=False, round_trip=True) if landed else None
         except ValueError as error:
             raise InputInvalid(f"the result {result!r} has no JSON form: {error}") from error
         await self._act(run_id, Act.RESOLVE, step, reason=evidence, landed=landed, result=data)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amends.cli.errors import CommandError, one_line, validation
+from amends.cli.errors import CommandError
 from amends.cli.modules import AnySaga
 from amends.sagas.arguments import json_type
 
@@ -38,9 +38,7 @@ def arguments_from(saga: AnySaga, given: str | None) -> list[Any]:
     try:
         decoded = arguments.json.decode(json.dumps(full).encode())
     except ValueError as error:
-        raise CommandError(
-            f"{arguments.what}: the input doesn't fit: {validation(error) or one_line(error)}"
-        ) from error
+        raise CommandError(f"{arguments.what}: the input doesn't fit: {error}") from error
     return _positions(saga, decoded)
 
 
