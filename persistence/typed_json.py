@@ -59,7 +59,7 @@ class JsonType(Generic[T]):
             return self._validated(value)
 
     def checked(self, value: object) -> bytes:
-        """Encode a value that will decode again as the type says. Raises a `ValueError` of one line if not."""
+        """Encode a value that will decode again as the type says. Raises `ValueError` if it will not."""
         data = self.encode(value)
         self.decode(data)
         return data
