@@ -51,13 +51,15 @@ class Desk:
         parts = self._opened()
 
         async def look() -> Settled | None:
-            if parts.driver.holds(run_id):
-                return None
-            row = await self.row(run_id)
-            settled = row.status in ENDS or row.status is Stored.PARKED
-            return Settled(row.status, row.cause, row.result, row.error) if settled else None
+            return None if parts.driver.holds(run_id) else await self.settled_now(run_id)
 
         return await parts.waits.settled(run_id, look)
+
+    async def settled_now(self, run_id: str) -> Settled | None:
+        """Tell how a run has ended or why it is parked; None while it goes on. Raises `RunNotFound`."""
+        row = await self.row(run_id)
+        settled = row.status in ENDS or row.status is Stored.PARKED
+        return Settled(row.status, row.cause, row.result, row.error) if settled else None
 
     async def write(self, write: Write) -> Receipt:
         """Have a message written; gives what became of it."""
