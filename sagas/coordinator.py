@@ -198,6 +198,8 @@ class Coordinator:
         """
         parts = self._open_parts()
         wanted = None if status is None else _status(status)
+        checked.storable(saga, "the saga's name")
+        checked.storable(after, "the run's id")
         page = functools.partial(
             parts.database.runs,
             status=_stored(wanted),
@@ -217,9 +219,11 @@ class Coordinator:
         return found[:limit]
 
     async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
-        """Ask a run to stop and undo what it has done; see `Run.cancel`."""
+        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record."""
         parts = self._open_parts()
         now = parts.database.now()
+        checked.storable(reason, "the reason")
+        checked.storable(by, "who asks")
         key = f"cancel:{uuid.uuid4().hex}"
         row = InboxRow(run_id, key, Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
         receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL))

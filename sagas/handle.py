@@ -85,7 +85,8 @@ class Run(Generic[R]):
     async def cancel(self, reason: str | None = None) -> None:
         """Ask the run to stop and undo what it has done. Returns once that is durable.
 
-        A run that compensates already isn't changed. Raises `RunEnded` when it has ended, `RunNotFound`.
+        A run that compensates already isn't changed. Raises `RunEnded` when it has ended, `RunNotFound`,
+        `InputInvalid` for a reason that no database can store.
         """
         await self._coordinator.cancel(self.id, reason=reason)
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
+from amends.sagas import checked
 from amends.sagas.desk import Desk
 from amends.sagas.errors import ActionRefused, InputInvalid, RunEnded
 from amends.sagas.handle import fold
@@ -105,6 +106,7 @@ class Operator:
         landed: bool | None = None,
         result: bytes | None = None,
     ) -> None:
+        checked.storable(reason, "the reason")
         history = fold(await self._desk.journal(run_id))
         status = await self._desk.status(run_id)
         ref = None if step is None else _numbered(run_id, history, step)

@@ -59,11 +59,19 @@ def test_urls_are_understood_as_people_write_them(given: str, used: str) -> None
         "sqlite:///file:a?mode=memory&uri=true",
         "no url",
         "",
+        "postgresql://u:p@h:notaport/x",
+        "http://[::1",
     ],
 )
 def test_what_cannot_be_durable_is_refused(url: str) -> None:
     with pytest.raises(UnsupportedDatabase, match=r"sqlite:///orders\.db"):
         Database.open(url)
+
+
+@pytest.mark.parametrize("parameter", ["timeout=9", "mode=ro", "isolation_level=NONE", "uri=true&nolock=1"])
+def test_a_sqlite_url_takes_no_parameter_that_would_be_ignored_or_harm(parameter: str) -> None:
+    with pytest.raises(UnsupportedDatabase, match="takes no parameter"):
+        Database.open(f"sqlite:///file:nothing.db?{parameter}")
 
 
 def test_a_schema_has_a_plain_name(sqlite_url: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from amends.cli.errors import CommandError, one_line
@@ -117,10 +119,11 @@ def _import(name: str) -> ModuleType:
     if not all(name.split(".")):
         raise CommandError(f"{name!r} is no module's name")
     try:
-        return importlib.import_module(name)
-    except KeyboardInterrupt:
-        raise
+        with _interruptible() as interrupted:
+            return importlib.import_module(name)
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and interrupted:
+            raise
         missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{name}.".startswith(f"{missing}."):
             raise CommandError(
@@ -128,6 +131,25 @@ def _import(name: str) -> ModuleType:
             ) from error
         why = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
         raise CommandError(f"importing {name!r} failed: {why}{_place(error)}") from error
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Give a list that holds the signal if Ctrl-C interrupts the block: a module may raise the like."""
+    come: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        come.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield come
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield come
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _place(error: BaseException) -> str:
