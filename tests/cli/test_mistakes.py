@@ -63,8 +63,8 @@ def test_what_is_not_there_is_named(amends: Amends, command: tuple[str, ...], wo
         ("wrong", "importing 'wrong' failed: SyntaxError: "),
         ("needs", "importing 'needs' failed: ModuleNotFoundError: No module named 'nowhere' ("),
         ("leaves", "importing 'leaves' failed: SystemExit: 4 ("),
-        ("interrupts", "importing 'interrupts' failed: KeyboardInterrupt: KeyboardInterrupt ("),
-        ("mute", "importing 'mute' failed: Mute: Mute ("),
+        ("interrupts", "importing 'interrupts' failed: KeyboardInterrupt ("),
+        ("mute", "importing 'mute' failed: Mute ("),
         ("sub/typer.py", "sub/typer.py can't be imported: "),
     ],
 )

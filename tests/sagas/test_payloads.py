@@ -327,6 +327,9 @@ async def test_a_lone_surrogate_is_refused_before_anything_is_done(sqlite_url: s
     assert called == []
 
 
+Positive = Annotated[int, Field(gt=0)]
+
+
 class OrderLine(BaseModel):
     order_id: int = Field(alias="orderId")
 
@@ -347,7 +350,6 @@ async def test_a_model_is_read_by_alias_and_by_name(sqlite_url: str) -> None:
 async def test_a_constraint_in_annotated_holds(sqlite_url: str) -> None:
     """S26: `Field(gt=0)` is part of the annotation, for sagas, for steps and for their results."""
     charged: list[int] = []
-    Positive = Annotated[int, Field(gt=0)]  # noqa: N806 - a type
 
     @step
     async def charge(amount: Positive) -> Positive:

@@ -118,8 +118,9 @@ def _named(place: Imported) -> list[AnySaga]:
 def _import(name: str) -> ModuleType:
     if not all(name.split(".")):
         raise CommandError(f"{name!r} is no module's name")
+    interrupted: list[int] = []
     try:
-        with _interruptible() as interrupted:
+        with _noting_interrupts(interrupted):
             return importlib.import_module(name)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and interrupted:
@@ -129,27 +130,28 @@ def _import(name: str) -> ModuleType:
             raise CommandError(
                 f"there is no module {missing!r}; looked in {Path.cwd()} and in Python's own places"
             ) from error
-        why = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
-        raise CommandError(f"importing {name!r} failed: {why}{_place(error)}") from error
+        kind, why = type(error).__name__, one_line(error)
+        told = kind if why == kind else f"{kind}: {why}"
+        raise CommandError(f"importing {name!r} failed: {told}{_place(error)}") from error
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Give a list that holds the signal if Ctrl-C interrupts the block: a module may raise the like."""
-    come: list[int] = []
+def _noting_interrupts(come: list[int]) -> Iterator[None]:
+    """Put the signal into the list if Ctrl-C interrupts the block: a module may raise the like itself."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         come.append(number)
         signal.default_int_handler(number, frame)
 
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield come
+        yield
         return
     signal.signal(signal.SIGINT, interrupt)
     try:
-        yield come
+        yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _place(error: BaseException) -> str:
