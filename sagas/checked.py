@@ -57,12 +57,23 @@ def errors(value: Any, what: str) -> tuple[type[BaseException], ...]:
 
 
 def function(fn: Any, what: str) -> None:
-    """Check what a decorator stands on: a function that returns once. Raises `DefinitionError`."""
+    """Check that it is a function, maybe a decorated one, and returns once. Raises `DefinitionError`."""
     inner = inspect.unwrap(fn) if callable(fn) else fn
     if not (inspect.isfunction(inner) or inspect.ismethod(inner)):
-        raise DefinitionError(f"{what}: {fn!r} is no function; define one with `def` or `async def`")
+        raise _no_function(fn, what)
+    returning(fn, what)
+
+
+def returning(fn: Any, what: str) -> None:
+    """Check that it can be called and returns once. Raises `DefinitionError`."""
+    if not callable(fn) or isinstance(fn, type):
+        raise _no_function(fn, what)
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise DefinitionError(f"{what}: {inner.__qualname__} yields; it must return its result, once")
+        raise DefinitionError(f"{what}: {fn!r} yields; it must return its result, once")
+
+
+def _no_function(fn: Any, what: str) -> DefinitionError:
+    return DefinitionError(f"{what}: {fn!r} is no function; define one with `def` or `async def`")
 
 
 def storable(value: str | None, what: str) -> str | None:

@@ -95,7 +95,7 @@ class Probe:
         self.step = step
         self.fn = fn
         self.name = step.name
-        checked.function(_of_partial(fn), f"the probe of step {step.name!r}")
+        checked.returning(fn, f"the probe of step {step.name!r}")
         self.is_async = is_async(fn)
         parameters = list(inspect.signature(fn).parameters.values())
         takes_any = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
@@ -222,7 +222,7 @@ class Step(Generic[P, R]):
                 f"step {self.name!r} is declared {self.options.effect}; it takes no compensation"
             )
         what = f"@{self.name}.compensation"
-        checked.function(_of_partial(fn), what)
+        checked.returning(fn, what)
         made = Compensation(
             self,
             fn,
@@ -367,7 +367,3 @@ def _chosen(kind: type[C], given: Any, option: str, *others: str) -> C:
         raise DefinitionError(
             f"@step: {option}={given!r} is not one of {', '.join([*known, *others])}"
         ) from None
-
-
-def _of_partial(fn: Any) -> Any:
-    return fn.func if isinstance(fn, functools.partial) else fn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import importlib.util
 import logging
 import sys
@@ -157,6 +158,18 @@ def test_only_a_function_that_returns_can_be_a_step(fn: Any) -> None:
     """Section 2: a step is a function, sync or async."""
     with pytest.raises(DefinitionError, match=r"is no function|yields|can't be a step besides"):
         step()(fn)
+
+
+@pytest.mark.parametrize("fn", [int, 3, generator, async_generator])
+def test_what_undoes_must_be_callable_and_return(fn: Any) -> None:
+    """Section 2: a compensation may be a `partial` or another callable, but none that yields."""
+
+    @step(name="defined.takes_nothing")
+    async def takes_nothing() -> None: ...
+
+    with pytest.raises(DefinitionError, match=r"is no function|yields"):
+        takes_nothing.compensation(name="defined.undoes")(fn)
+    takes_nothing.compensation(name="defined.undoes")(functools.partial(print))
 
 
 def test_one_exception_class_stands_for_a_tuple_of_it() -> None:
