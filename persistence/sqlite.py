@@ -67,8 +67,7 @@ class SqliteBackend:
         self._taken = Prepared(self.writes, select(runs.c.id).where(self.among(runs.c.id, "ids")))
 
     def prepare(self) -> None:
-        """Switch the file to WAL, durably; warn of versions known to corrupt it in a rare race."""
-        _warn_of_version()
+        """Switch the file to WAL, durably."""
         if not os.path.isdir(self.path.parent):  # noqa: PTH112 - Path raises where it may not look
             raise DatabaseUnavailable(
                 f"There is no directory {self.path.parent} for the database. Make it first."
@@ -140,7 +139,11 @@ class SqliteBackend:
         return FileWatch(on_news, _driver)
 
     def lock_worker(self, worker: str) -> FileLock:
-        """Lock the file beside the database that is named after the worker."""
+        """Lock the file beside the database that is named after the worker.
+
+        A worker is also who is warned of versions with the race: whoever only looks or asks needn't know.
+        """
+        _warn_of_version()
         return FileLock(worker_lock.path_for(self.path, worker))
 
     def vanished(self, worker: WorkerRow) -> bool:
@@ -280,7 +283,5 @@ def _warn_of_version() -> None:
     if _WAL_RESET[0] <= sqlite3.sqlite_version_info <= _WAL_RESET[1] and version not in _warned:
         _warned.add(version)
         _log.warning(
-            "SQLite %s has a rare race that corrupts a write-ahead log (fixed in 3.51.3); amends writes"
-            " through one connection per process, which makes it rarer. Use a newer SQLite where you can.",
-            version,
+            "SQLite %s has a rare race that can damage its files; 3.51.3 and newer don't have it", version
         )

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import SchemaSerializer, core_schema
 from typing_extensions import TypedDict, is_typeddict
+
+from amends.persistence.unfit import told
 
 T = TypeVar("T")
 
 CONFIG = ConfigDict(ser_json_inf_nan="constants", ser_json_bytes="base64", val_json_bytes="base64")
 SETS = ("set", "frozenset")
 NOT_JSON = ("callable", "generator")
+OPAQUE = ("metadata", "cls", "default")
+"""What a core schema holds beside schemas."""
 
 
 class JsonType(Generic[T]):
     """Encodes values of one annotated type to JSON bytes and back.
 
     Sets are written in sorted order, so that equal values give equal bytes; NaN and the infinities
-    survive where the annotation is a plain float. Raises `TypeError` for an annotation that has no JSON form.
+    survive where the annotation is a plain float. Fields are written under their names, and read by alias
+    or name; what is computed from them isn't written. So what was written can be read, whatever aliases
+    and `extra=` say. Raises `TypeError` for an annotation that has no JSON form.
     """
 
     __slots__ = ("_adapter", "_dump", "_load")
@@ -35,33 +42,44 @@ class JsonType(Generic[T]):
         sorts = _contains(schema, SETS) is not None
         # A serializer of our own: a TypedDict's would not have its configuration.
         serializer = SchemaSerializer(_with_sorted_sets(schema) if sorts else schema, CONFIG_CORE)
-        self._dump = serializer.to_json
-        self._load: Callable[[bytes], T] = self._adapter.validator.validate_json
+        self._dump = functools.partial(serializer.to_json, by_alias=False, round_trip=True, warnings=False)
+        self._load: Callable[[bytes], T] = functools.partial(
+            self._adapter.validator.validate_json, by_alias=not _crossed(schema), by_name=True
+        )
 
     def encode(self, value: object) -> bytes:
         """Encode a value, without looking whether it is of the type: `checked` does.
 
         One that can't be encoded as it is, but fits the type, is validated first.
-        Raises `ValueError` (pydantic's) when it can't be encoded either way.
+        Raises `ValueError`, in one line, when it can't be encoded either way.
         """
         try:
-            return self._dump(value, warnings=False)
+            return self._dump(value)
         except ValueError:
-            return self._dump(self._adapter.validate_python(value), warnings=False)
+            return self._validated(value)
 
     def checked(self, value: object) -> bytes:
-        """Encode a value that will decode again as the type says. Raises pydantic's `ValueError` if not."""
+        """Encode a value that will decode again as the type says. Raises `ValueError` if it will not."""
         data = self.encode(value)
-        self._load(data)
+        self.decode(data)
         return data
 
     def decode(self, data: bytes) -> T:
-        """Decode and validate. Raises pydantic's `ValidationError`, a `ValueError`."""
-        return self._load(data)
+        """Decode and validate. Raises `ValueError`, in one line, whatever a validator raises."""
+        try:
+            return self._load(data)
+        except Exception as error:
+            raise ValueError(told(error)) from error
 
     def canonical(self, data: bytes) -> bytes:
         """Give the bytes that the value of `data` has under the code of today (defaults filled in)."""
         return self.encode(self.decode(data))
+
+    def _validated(self, value: object) -> bytes:
+        try:
+            return self._dump(self._adapter.validate_python(value, by_alias=True, by_name=True))
+        except Exception as error:
+            raise ValueError(told(error)) from error
 
 
 def object_type(name: str, fields: Mapping[str, Any]) -> JsonType[dict[str, Any]]:
@@ -75,13 +93,38 @@ CONFIG_CORE = core_schema.CoreConfig(ser_json_inf_nan="constants", ser_json_byte
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    owns_its_config = (isinstance(annotation, type) and issubclass(annotation, BaseModel)) or hasattr(
-        annotation, "__pydantic_config__"
-    )
+    bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     owns_its_config = (
-        owns_its_config or hasattr(annotation, "__dataclass_fields__") or is_typeddict(annotation)
+        (isinstance(bare, type) and issubclass(bare, BaseModel))
+        or hasattr(bare, "__pydantic_config__")
+        or hasattr(bare, "__dataclass_fields__")
+        or is_typeddict(bare)
     )
     return TypeAdapter(annotation) if owns_its_config else TypeAdapter(annotation, config=CONFIG)
+
+
+def _crossed(schema: Any) -> bool:
+    """Tell whether a field's alias leads to where another one's name does: then names alone are read."""
+    if isinstance(schema, list | tuple):
+        return any(_crossed(part) for part in schema)
+    if not isinstance(schema, Mapping):
+        return False
+    fields = schema.get("fields")
+    if isinstance(fields, list):
+        fields = {field["name"]: field for field in fields if isinstance(field, Mapping) and "name" in field}
+    if isinstance(fields, Mapping) and any(
+        path[0] in fields and path != [name] for name, field in fields.items() for path in _aliases(field)
+    ):
+        return True
+    return any(_crossed(part) for key, part in schema.items() if key not in OPAQUE)
+
+
+def _aliases(field: Mapping[str, Any]) -> list[list[str | int]]:
+    """Give the paths under which a field is read, as pydantic's core schema has them."""
+    alias = field.get("validation_alias") or []
+    if isinstance(alias, str):
+        return [[alias]]
+    return [alias] if alias and isinstance(alias[0], str) else alias
 
 
 def _contains(schema: Any, types: tuple[str, ...]) -> str | None:
@@ -89,7 +132,7 @@ def _contains(schema: Any, types: tuple[str, ...]) -> str | None:
         kind = schema.get("type")
         if isinstance(kind, str) and kind in types:
             return kind
-        parts: Any = (value for key, value in schema.items() if key not in ("metadata", "cls", "default"))
+        parts: Any = (value for key, value in schema.items() if key not in OPAQUE)
     elif isinstance(schema, list | tuple):
         parts = schema
     else:
@@ -110,10 +153,7 @@ def _with_sorted_sets(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     kind = schema.get("type")
-    rebuilt = {
-        key: value if key in ("cls", "metadata", "default") else _with_sorted_sets(value)
-        for key, value in schema.items()
-    }
+    rebuilt = {key: value if key in OPAQUE else _with_sorted_sets(value) for key, value in schema.items()}
     if kind in SETS and "serialization" not in schema:
         rebuilt["serialization"] = core_schema.wrap_serializer_function_ser_schema(_sorted)
     elif kind == "model" and "serialization" not in schema and _contains(schema, SETS):
@@ -133,7 +173,7 @@ def _as_typed_dict(schema: Any) -> Any:
         )
         for name, field in schema["fields"].items()
     }
-    return core_schema.typed_dict_schema(fields)
+    return core_schema.typed_dict_schema(fields, extra_behavior=schema.get("extra_behavior", "allow"))
 
 
 def _sorted(value: Any, handler: Any) -> list[Any]:
@@ -141,4 +181,4 @@ def _sorted(value: Any, handler: Any) -> list[Any]:
 
 
 def _fields(value: Any, handler: Any) -> Any:
-    return handler(value.__dict__)
+    return handler(value.__dict__ | (value.__pydantic_extra__ or {}))

@@ -22,6 +22,7 @@ _POSTGRES: Final = frozenset(
     }
 )
 _SQLITE: Final = frozenset({"sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"})
+_FILE_URI: Final = frozenset({"uri", "mode", "cache", "psow", "vfs"})
 _NOT_LIBPQ: Final = frozenset(
     {
         "async_fallback",
@@ -48,11 +49,12 @@ def normalised(url: str | URL) -> URL:
     """Return `url` for the driver that amends uses: psycopg 3 or the standard library's sqlite3.
 
     Raises:
-        UnsupportedDatabase: another kind of database, a SQLite database in memory, or no URL at all.
+        UnsupportedDatabase: another kind of database, a SQLite database in memory, a parameter that SQLite
+            isn't given here, or no URL at all.
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise UnsupportedDatabase(f"This is not a database URL. {_CHOICE}") from error
     if parsed.drivername in _POSTGRES:
         return parsed.set(drivername="postgresql+psycopg", query=_libpq(parsed.query))
@@ -90,5 +92,10 @@ def _file(url: URL) -> URL:
         raise UnsupportedDatabase(
             "A SQLite database in memory is gone with its process, so nothing in it is durable. "
             "Give a file: sqlite:///orders.db"
+        )
+    known = _FILE_URI if url.query.get("uri") else ()
+    if unknown := sorted(url.query.keys() - known):
+        raise UnsupportedDatabase(
+            f"amends sets up SQLite itself: the URL takes no parameter {unknown[0]!r}. Leave it out."
         )
     return url.set(drivername="sqlite+pysqlite")

@@ -44,14 +44,14 @@ class Arguments:
     def resolve(self) -> None:
         """Resolve the annotations now, unless they name something that isn't defined yet."""
         try:
-            self._json = self._make(typing.get_type_hints(self.fn, localns=self._locals))
+            self._json = self._make(self._hints())
         except NameError:
             return
 
     def hints(self) -> dict[str, Any]:
         """Give the function's annotations. Raises `DefinitionError` for one that names nothing known."""
         try:
-            return typing.get_type_hints(self.fn, localns=self._locals)
+            return self._hints()
         except NameError as error:
             raise DefinitionError(
                 f"{self.what}: an annotation can't be resolved ({error}); import or define it at module level"
@@ -108,6 +108,9 @@ class Arguments:
             else:
                 args.append(value)
         return fn(*first, *args, **kwargs)
+
+    def _hints(self) -> dict[str, Any]:
+        return typing.get_type_hints(self.fn, localns=self._locals, include_extras=True)
 
     def _make(self, hints: Mapping[str, Any]) -> JsonType[dict[str, Any]]:
         fields = {parameter.name: _field(parameter, hints) for parameter in self.parameters}

@@ -17,6 +17,7 @@ from amends.persistence.codec import Codec
 from amends.persistence.database import Database
 from amends.persistence.records import InboxRow, NewRun, Receipt, RunRow, Wake, Write, Written
 from amends.persistence.records import Status as Stored
+from amends.sagas import checked
 from amends.sagas.body import too_large
 from amends.sagas.desk import Desk, not_found
 from amends.sagas.errors import (
@@ -67,6 +68,7 @@ class Coordinator:
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
     `poison_after` is how often a run may be lost with its worker before it is parked. `clock` replaces the
     database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Coordinator:
         codec: Codec | None = None,
         clock: Callable[[], int] | None = None,
     ) -> None:
-        lease_ms = round(lease / dt.timedelta(milliseconds=1))
+        lease_ms = round(checked.duration(lease, "lease", InputInvalid) / checked.MILLISECOND)
         self._plan = Plan(
             functools.partial(
                 Database.open,
@@ -100,12 +102,21 @@ class Coordinator:
                 lease_ms=lease_ms,
             ),
             work,
-            None if sagas is None else [*sagas],
-            Settings(resources, max_steps, threads, max_payload),
-            Limits(max_payload, poison_after, DORMANT_AFTER_MS if clock is None else 0),
-            max_running,
+            None if sagas is None else _all_defined(sagas),
+            Settings(
+                resources,
+                checked.count(max_steps, "max_steps"),
+                checked.count(threads, "threads"),
+                checked.count(max_payload, "max_payload"),
+            ),
+            Limits(
+                max_payload,
+                checked.count(poison_after, "poison_after"),
+                DORMANT_AFTER_MS if clock is None else 0,
+            ),
+            checked.count(max_running, "max_running"),
             lease_ms,
-            grace.total_seconds(),
+            checked.duration(grace, "grace", InputInvalid, dt.timedelta(0)).total_seconds(),
         )
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
@@ -187,6 +198,8 @@ class Coordinator:
         """
         parts = self._open_parts()
         wanted = None if status is None else _status(status)
+        checked.storable(saga, "the saga's name")
+        checked.storable(after, "the run's id")
         page = functools.partial(
             parts.database.runs,
             status=_stored(wanted),
@@ -206,9 +219,11 @@ class Coordinator:
         return found[:limit]
 
     async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
-        """Ask a run to stop and undo what it has done; see `Run.cancel`."""
+        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record."""
         parts = self._open_parts()
         now = parts.database.now()
+        checked.storable(reason, "the reason")
+        checked.storable(by, "who asks")
         key = f"cancel:{uuid.uuid4().hex}"
         row = InboxRow(run_id, key, Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
         receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL))
@@ -298,6 +313,12 @@ def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     if not isinstance(saga, Saga):
         raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
     return saga
+
+
+def _all_defined(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:
+    if not isinstance(sagas, Iterable):
+        raise DefinitionError(f"sagas= takes a list of sagas, not {sagas!r}")
+    return [_defined(saga) for saga in sagas]
 
 
 def _checked_id(run_id: object) -> str:

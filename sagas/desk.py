@@ -26,7 +26,7 @@ class Desk:
 
     async def row(self, run_id: str) -> RunRow:
         """Give a run's row. Raises `RunNotFound`."""
-        parts = self._opened()
+        parts = self._asked(run_id)
         row = await parts.scheduler.read(parts.database.run, run_id)
         if row is None:
             raise not_found(run_id)
@@ -38,12 +38,12 @@ class Desk:
 
     async def journal(self, run_id: str) -> list[Entry]:
         """Give a run's journal so far. Raises `RecordUnreadable`."""
-        parts = self._opened()
+        parts = self._asked(run_id)
         return [from_row(row) for row in await parts.scheduler.read(parts.database.journal, run_id)]
 
     async def audit(self, run_id: str) -> list[AuditRow]:
         """Give a run's audit trail, in order."""
-        parts = self._opened()
+        parts = self._asked(run_id)
         return await parts.scheduler.read(parts.database.audit, run_id)
 
     async def settled(self, run_id: str) -> Settled:
@@ -51,20 +51,28 @@ class Desk:
         parts = self._opened()
 
         async def look() -> Settled | None:
-            if parts.driver.holds(run_id):
-                return None
-            row = await self.row(run_id)
-            settled = row.status in ENDS or row.status is Stored.PARKED
-            return Settled(row.status, row.cause, row.result, row.error) if settled else None
+            return None if parts.driver.holds(run_id) else await self.settled_now(run_id)
 
         return await parts.waits.settled(run_id, look)
 
+    async def settled_now(self, run_id: str) -> Settled | None:
+        """Tell how a run has ended or why it is parked; None while it goes on. Raises `RunNotFound`."""
+        row = await self.row(run_id)
+        settled = row.status in ENDS or row.status is Stored.PARKED
+        return Settled(row.status, row.cause, row.result, row.error) if settled else None
+
     async def write(self, write: Write) -> Receipt:
         """Have a message written; gives what became of it."""
-        parts = self._opened()
+        parts = self._asked(write.run_id)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
         return await asyncio.shield(future)
+
+    def _asked(self, run_id: str) -> Parts:
+        """Give the parts. Raises `RunNotFound` for an id that no database can hold, and so none does."""
+        if not run_id.isprintable():
+            raise not_found(run_id)
+        return self._opened()
 
     def look_for(self, run_id: str) -> None:
         """Look at once for a message that was written to a run."""

@@ -67,13 +67,13 @@ class Run(Generic[R]):
     async def result(self, timeout: float | dt.timedelta | None = None) -> R:
         """Wait for the run's result.
 
-        Giving up the wait never cancels the run. `timeout` is in seconds or a `timedelta`.
+        Giving up the wait never cancels the run. `timeout` is in seconds or a `timedelta`; with 0, a run
+        that has ended gives its result, and any other raises `TimeoutError` at once.
         Raises `RunFailed` when the run ends without a result, `RunParked` when it waits for a person,
         `TimeoutError` when it takes longer than `timeout`.
         """
         seconds = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
-        async with asyncio.timeout(seconds):
-            settled = await self._coordinator.desk.settled(self.id)
+        settled = await self._settled(seconds)
         if settled.status is Stored.COMPLETED:
             return self._decoded(settled)
         raise await self._failure(settled)
@@ -85,7 +85,8 @@ class Run(Generic[R]):
     async def cancel(self, reason: str | None = None) -> None:
         """Ask the run to stop and undo what it has done. Returns once that is durable.
 
-        A run that compensates already isn't changed. Raises `RunEnded` when it has ended, `RunNotFound`.
+        A run that compensates already isn't changed. Raises `RunEnded` when it has ended, `RunNotFound`,
+        `InputInvalid` for a reason that no database can store.
         """
         await self._coordinator.cancel(self.id, reason=reason)
 
@@ -104,6 +105,16 @@ class Run(Generic[R]):
     async def audit(self) -> list[AuditRow]:
         """Give the run's audit trail, in order: who did what to it, and why."""
         return await self._coordinator.desk.audit(self.id)
+
+    async def _settled(self, seconds: float | None) -> Settled:
+        desk = self._coordinator.desk
+        if seconds is None or seconds > 0:
+            async with asyncio.timeout(seconds):
+                return await desk.settled(self.id)
+        settled = await desk.settled_now(self.id)
+        if settled is None:
+            raise TimeoutError
+        return settled
 
     def _decoded(self, settled: Settled) -> R:
         data = settled.result or b"null"

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
+from amends.sagas import checked
 from amends.sagas.desk import Desk
 from amends.sagas.errors import ActionRefused, InputInvalid, RunEnded
 from amends.sagas.handle import fold
@@ -58,7 +59,7 @@ class Operator:
         if not evidence:
             raise InputInvalid("to resolve a step takes evidence: where did you look, and what did you find?")
         try:
-            data = to_json(result) if landed else None
+            data = to_json(result, by_alias=False, round_trip=True) if landed else None
         except ValueError as error:
             raise InputInvalid(f"the result {result!r} has no JSON form: {error}") from error
         await self._act(run_id, Act.RESOLVE, step, reason=evidence, landed=landed, result=data)
@@ -105,6 +106,7 @@ class Operator:
         landed: bool | None = None,
         result: bytes | None = None,
     ) -> None:
+        checked.storable(reason, "the reason")
         history = fold(await self._desk.journal(run_id))
         status = await self._desk.status(run_id)
         ref = None if step is None else _numbered(run_id, history, step)

@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import tenacity
 
-from amends.sagas.errors import Fatal, NoEffect, RetryAfter
+from amends.sagas import checked
+from amends.sagas.checked import Errors
+from amends.sagas.errors import DefinitionError, Fatal, NoEffect, RetryAfter
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
@@ -17,8 +19,6 @@ NEVER = 100 * 365 * 86_400.0
 """Seconds that a wait takes at most: an infinite one must still be a moment that a database can hold."""
 
 ENDLESS = 1 << 62
-
-Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,30 @@ class Retry:
     out, it doubles from 1 s to 30 s with jitter. `on` and `never` are exception classes; `on` may be one of
     tenacity's `retry` objects, and `stop` one of its `stop` objects, asked beside `attempts`. Attempts
     lost with their worker don't count. `Fatal` and errors that say "no effect" end the attempts unless
-    `on` names them, or they are a `RetryAfter` too.
+    `on` names them, or they are a `RetryAfter` too. Raises `DefinitionError` for a value that means nothing.
     """
 
     attempts: int = 3
     wait: timedelta | Callable[[tenacity.RetryCallState], float] | None = None
     on: Errors | tenacity.retry_base = Exception
-    never: tuple[type[BaseException], ...] = ()
+    never: Errors = ()
     stop: Callable[[tenacity.RetryCallState], bool] | None = None
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"Retry(attempts={self.attempts}): the first attempt counts too, so at least 1")
+        checked.count(self.attempts, "Retry: attempts", DefinitionError)
+        if isinstance(self.wait, timedelta):
+            if self.wait < timedelta(0):
+                raise DefinitionError(f"Retry: wait={self.wait!r} must not be negative")
+        elif self.wait is not None and not callable(self.wait):
+            raise DefinitionError(
+                f"Retry: wait={self.wait!r} must be a timedelta, such as timedelta(seconds=5), or one of"
+                " tenacity's `wait` objects"
+            )
+        if self.stop is not None and not callable(self.stop):
+            raise DefinitionError(f"Retry: stop={self.stop!r} must be one of tenacity's `stop` objects")
+        if not isinstance(self.on, tenacity.retry_base):
+            checked.errors(self.on, "Retry: on=")
+        checked.errors(self.never, "Retry: never=")
 
     def without_bound(self) -> Retry:
         """Give the same policy with no end to its attempts: for what has to succeed in the end."""
@@ -48,8 +60,8 @@ class Retry:
 
     def named(self) -> tuple[type[BaseException], ...]:
         """Give the exception classes that the policy knows by name."""
-        on = () if isinstance(self.on, tenacity.retry_base) else self.on
-        return (*(on if isinstance(on, tuple) else (on,)), *self.never)
+        on = () if isinstance(self.on, tenacity.retry_base) else checked.errors(self.on, "on=")
+        return (*on, *checked.errors(self.never, "never="))
 
 
 @dataclass(frozen=True, slots=True)

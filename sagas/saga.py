@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from amends.persistence.typed_json import JsonType
-from amends.sagas import context
+from amends.sagas import checked, context
 from amends.sagas.arguments import Arguments, json_type
 from amends.sagas.callers import callers_names
 from amends.sagas.check import DeterminismWarning, check_body
@@ -43,6 +43,9 @@ class Saga(Generic[P, R]):
         self.arguments.resolve()
         self._result: JsonType[Any] | None = None
         self.known = named_by((fn,), ())
+
+    def __repr__(self) -> str:
+        return f"<saga {f'{self.name}@{self.version}'!r}>"
 
     @property
     def result(self) -> JsonType[Any]:
@@ -96,11 +99,13 @@ def saga(
 
     def decorate(fn: Callable[..., Any]) -> Saga[..., Any]:
         if not inspect.iscoroutinefunction(fn):
-            raise DefinitionError(f"@saga: {fn!r} must be an `async def`")
+            raise DefinitionError(f"@saga: {fn!r} must be an `async def`, and yield nothing")
+        if deadline is not None:
+            checked.duration(deadline, "@saga: deadline", DefinitionError)
         made = Saga(
             fn,
-            name=name or fn.__qualname__,
-            version=str(version),
+            name=checked.name(fn.__qualname__ if name is None else name, "@saga: a saga's name"),
+            version=checked.version(version, "@saga: version="),
             deadline=deadline,
             names=callers_names(),
         )

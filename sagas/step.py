@@ -7,20 +7,24 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from amends.persistence.typed_json import JsonType
-from amends.sagas import context
+from amends.sagas import checked, context
 from amends.sagas.arguments import Arguments, json_type
 from amends.sagas.callers import callers_names
+from amends.sagas.checked import Errors
 from amends.sagas.errors import DefinitionError
 from amends.sagas.failure import named_by
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.retry import Retry
+from amends.sagas.saga import Saga
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound=StrEnum)
 
 TIMEOUT = timedelta(seconds=60)
 
@@ -91,6 +95,7 @@ class Probe:
         self.step = step
         self.fn = fn
         self.name = step.name
+        checked.returning(fn, f"the probe of step {step.name!r}")
         self.is_async = is_async(fn)
         parameters = list(inspect.signature(fn).parameters.values())
         takes_any = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
@@ -139,6 +144,9 @@ class Step(Generic[P, R]):
         self.probe = None if options.probe is None else Probe(self, options.probe)
         self.known = named_by((fn,), (*options.no_effect, *options.retry.named()))
 
+    def __repr__(self) -> str:
+        return f"<step {self.name!r}>"
+
     @property
     def result(self) -> JsonType[Any]:
         """The type of the step's result."""
@@ -180,7 +188,7 @@ class Step(Generic[P, R]):
         self,
         *,
         name: str | None = None,
-        version: str = "1",
+        version: str | int = "1",
         retry: Retry | None = None,
         timeout: timedelta | None = None,
     ) -> Callable[
@@ -194,7 +202,7 @@ class Step(Generic[P, R]):
         /,
         *,
         name: str | None = None,
-        version: str = "1",
+        version: str | int = "1",
         retry: Retry | None = None,
         timeout: timedelta | None = None,
     ) -> Any:
@@ -213,13 +221,19 @@ class Step(Generic[P, R]):
             raise DefinitionError(
                 f"step {self.name!r} is declared {self.options.effect}; it takes no compensation"
             )
+        what = f"@{self.name}.compensation"
+        checked.returning(fn, what)
         made = Compensation(
             self,
             fn,
-            name=name or str(fn.__qualname__),
-            version=version,
-            retry=retry or UNDO_RETRY,
-            timeout=timeout or self.options.timeout,
+            name=checked.name(
+                getattr(fn, "__qualname__", None) if name is None else name, f"{what}: a compensation's name"
+            ),
+            version=checked.version(version, f"{what}: version="),
+            retry=UNDO_RETRY if retry is None else _policy(retry, what),
+            timeout=self.options.timeout
+            if timeout is None
+            else checked.duration(timeout, f"{what}: timeout", DefinitionError),
         )
         HANDLERS.add(made.handler, made, fn)
         self._compensation = made
@@ -247,7 +261,7 @@ def step(
     name: str | None = None,
     retry: Retry | None = None,
     timeout: timedelta = TIMEOUT,
-    no_effect: tuple[type[BaseException], ...] = (),
+    no_effect: Errors = (),
     on_unknown: str | Callable[..., Any] = OnUnknown.RETRY,
     effect: str | None = None,
     heartbeat: timedelta | None = None,
@@ -259,7 +273,7 @@ def step(
     name: str | None = None,
     retry: Retry | None = None,
     timeout: timedelta = TIMEOUT,
-    no_effect: tuple[type[BaseException], ...] = (),
+    no_effect: Errors = (),
     on_unknown: str | Callable[..., Any] = OnUnknown.RETRY,
     effect: str | None = None,
     heartbeat: timedelta | None = None,
@@ -277,7 +291,8 @@ def step(
     >>> @step(retry=Retry(attempts=5))
     ... async def reserve_stock(order_id: str) -> str: ...
     """
-    decorator = StepDecorator(name, retry or Retry(), timeout, no_effect, on_unknown, effect, heartbeat)
+    policy = Retry() if retry is None else _policy(retry, "@step")
+    decorator = StepDecorator(name, policy, timeout, no_effect, on_unknown, effect, heartbeat)
     return decorator if fn is None else decorator(fn)
 
 
@@ -289,21 +304,19 @@ class StepDecorator:
         name: str | None,
         retry: Retry,
         timeout: timedelta,
-        no_effect: tuple[type[BaseException], ...],
+        no_effect: Errors,
         on_unknown: str | Callable[..., Any],
         effect: str | None,
         heartbeat: timedelta | None,
     ) -> None:
-        self._name = name
+        self._name = name if name is None else checked.name(name, "@step: a step's name")
         probe = on_unknown if callable(on_unknown) else None
-        try:
-            kind = None if effect is None else Effect(effect)
-            policy = OnUnknown.PROBE if callable(on_unknown) else OnUnknown(on_unknown)
-        except ValueError as error:
-            raise DefinitionError(
-                f"@step: {error}; effect= takes {_choices(Effect)}, on_unknown= {_choices(OnUnknown)}"
-            ) from None
-        self._options = StepOptions(retry, timeout, no_effect, policy, probe, kind, heartbeat)
+        policy = OnUnknown.PROBE
+        if probe is None:
+            policy = _chosen(OnUnknown, on_unknown, "on_unknown", "a probe function")
+        kind = None if effect is None else _chosen(Effect, effect, "effect")
+        surely = checked.errors(no_effect, "@step: no_effect=")
+        self._options = StepOptions(retry, timeout, surely, policy, probe, kind, heartbeat)
         _check_options(self._options)
 
     @overload
@@ -312,20 +325,23 @@ class StepDecorator:
     def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Step[..., Any]:
         """Make the function a step and register it."""
-        name = self._name or fn.__qualname__
+        if isinstance(fn, Step | Saga):
+            raise DefinitionError(f"@step: {fn!r} can't be a step besides; put @step on the function alone")
+        checked.function(fn, "@step")
+        name = checked.name(self._name or fn.__qualname__, "@step: a step's name")
         made: Step[..., Any] = Step(fn, name, self._options, callers_names())
         STEPS.add(name, made, fn)
         return made
 
 
 def _check_options(options: StepOptions) -> None:
-    if options.timeout <= timedelta(0):
-        raise DefinitionError(f"@step: timeout={options.timeout} must be more than nothing")
-    if options.heartbeat is not None and not timedelta(0) < options.heartbeat <= options.timeout:
-        raise DefinitionError(
-            f"@step: heartbeat={options.heartbeat} must be more than nothing and at most timeout="
-            f"{options.timeout}"
-        )
+    checked.duration(options.timeout, "@step: timeout", DefinitionError)
+    if options.heartbeat is not None:
+        checked.duration(options.heartbeat, "@step: heartbeat", DefinitionError)
+        if options.heartbeat > options.timeout:
+            raise DefinitionError(
+                f"@step: heartbeat={options.heartbeat} must be at most timeout={options.timeout}"
+            )
     if options.on_unknown is OnUnknown.PROBE and options.probe is None:
         raise DefinitionError('@step: on_unknown="probe" needs the probe: give the function itself')
     one_way = options.effect in (Effect.PIVOT, Effect.RETRIABLE)
@@ -336,6 +352,18 @@ def _check_options(options: StepOptions) -> None:
         )
 
 
-def _choices(kind: type[Effect | OnUnknown]) -> str:
-    shown = [repr(str(choice)) for choice in kind if choice is not OnUnknown.PROBE]
-    return ", ".join(shown if kind is Effect else [*shown, "a probe function"])
+def _policy(retry: Any, what: str) -> Retry:
+    if not isinstance(retry, Retry):
+        raise DefinitionError(f"{what}: retry={retry!r} must be a Retry, such as Retry(attempts=3)")
+    return retry
+
+
+def _chosen(kind: type[C], given: Any, option: str, *others: str) -> C:
+    """Give what an option's value stands for. Raises `DefinitionError` that lists what there is."""
+    try:
+        return kind(given)
+    except ValueError:
+        known = [repr(str(choice)) for choice in kind if str(choice) != OnUnknown.PROBE]
+        raise DefinitionError(
+            f"@step: {option}={given!r} is not one of {', '.join([*known, *others])}"
+        ) from None

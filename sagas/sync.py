@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, TypeVarTuple
 
@@ -27,28 +30,83 @@ Infos = list[RunInfo]
 
 
 class LoopThread:
-    """An event loop in a daemon thread; `call` runs a coroutine there and waits for what comes of it."""
+    """An event loop in a daemon thread; `call` runs a coroutine there and waits for what comes of it.
+
+    `forked` tells that this process is a child of the one that has the thread: nothing runs there.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="amends-sync", daemon=True)
         self._thread.start()
+        self._guard = threading.Lock()
+        self._calls: set[Future[Any]] = set()
+        self._closed = False
+        self.forked = False
+        _alive.add(self)
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop and give its result, or raise its error."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        """Run a coroutine on the loop and give its result, or raise its error.
+
+        Raises `CoordinatorClosed` when the loop is closed, is closed meanwhile, or belongs to the process
+        that this one was forked from.
+        """
+        try:
+            self.check()
+            with self._guard:
+                self.check()
+                future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+                self._calls.add(future)
+        except CoordinatorClosed:
+            coroutine.close()
+            raise
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+        except CancelledError:
+            self.check()
+            raise
+        finally:
+            self._calls.discard(future)
+
+    def check(self) -> None:
+        """Raise `CoordinatorClosed` where nothing can be called any more."""
+        if self.forked:
+            raise CoordinatorClosed(
+                "the coordinator was opened before this process was forked: open one in each process"
+            )
+        if self._closed:
+            raise _not_open()
 
     def stop(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread; who still waits for a call is told that it is closed."""
+        if self.forked:
+            return
         self.call(self._loop.shutdown_default_executor())
+        with self._guard:
+            self._closed = True
+        for future in [*self._calls]:
+            future.cancel()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _forget_all() -> None:
+    for thread in list(_alive):
+        thread.forked = True
+
+
+_alive: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _not_open() -> CoordinatorClosed:
+    return CoordinatorClosed("the coordinator isn't open: use it inside `with Coordinator.sync(url) as ...:`")
 
 
 class SyncRun(Generic[R]):
@@ -108,9 +166,9 @@ class SyncCoordinator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the coordinator; no run is cancelled."""
+        """Close the coordinator; no run is cancelled. In a forked child there is nothing to close."""
         thread, self._thread = self._thread, None
-        if thread is not None:
+        if thread is not None and not thread.forked:
             try:
                 thread.call(self._coordinator.__aexit__(kind, error, trace))
             finally:
@@ -119,6 +177,7 @@ class SyncCoordinator:
     @property
     def engine(self) -> Engine:
         """The SQLAlchemy engine of the coordinator's database."""
+        self._open()
         return self._coordinator.engine
 
     def start(
@@ -169,7 +228,6 @@ class SyncCoordinator:
 
     def _open(self) -> LoopThread:
         if self._thread is None:
-            raise CoordinatorClosed(
-                "the coordinator isn't open: use it inside `with Coordinator.sync(url) as ...:`"
-            )
+            raise _not_open()
+        self._thread.check()
         return self._thread

@@ -169,3 +169,28 @@ def test_a_reader_that_went_away_is_no_error(amends: Amends) -> None:
     )
     os.close(writing)
     assert (result.returncode, result.stderr) == (141, "")
+
+
+ODD = """
+from amends.sagas import saga
+
+@saga
+async def odd(least: float) -> dict[str, list[float]]:
+    return {"ß": [float("nan"), least, 1.5]}
+"""
+
+
+def test_what_is_told_as_json_is_json_for_everybody(amends: Amends) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    (amends.directory / "odd.py").write_text(ODD)
+    amends.says("start", "odd:odd", "--id", "o-1", "--input", "-Infinity")
+    amends.work_off("odd")
+    told = json.loads(amends.says("show", "o-1", "--json"), parse_constant=refuse)
+    assert (told["input"], told["result"]) == (
+        {"least": "-Infinity"},
+        {"ß": ["NaN", "-Infinity", 1.5]},
+    )
+    waited = amends.says("start", "odd:odd", "--id", "o-1", "--input", "-Infinity", "--wait")
+    assert waited == 'o-1\n{"ß":["NaN","-Infinity",1.5]}\n'

@@ -1,10 +1,11 @@
 import os
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import Amends
+from tests.cli.processes import PROGRAM, SECONDS, Amends
 
 FULFIL = ("start", "fulfil_order", "--module", "shop", "--input")
 BOOM = "limits = {}\n\ndef limit():\n    return limits['most']\n\nlimit()\n"
@@ -13,6 +14,8 @@ BAD = {
     "wrong": "def f(:\n",
     "needs": "import nowhere\n",
     "leaves": "raise SystemExit(4)\n",
+    "interrupts": "raise KeyboardInterrupt\n",
+    "mute": "class Mute(Exception):\n    def __str__(self): raise RuntimeError\n\nraise Mute\n",
     "sub/typer": "",
 }
 
@@ -31,6 +34,12 @@ def made(amends: Amends) -> Amends:
         (("runs", "--status", "happy"), "there is no status 'happy'; there are: ready, "),
         (("runs", "--since", "yesterday"), "--since takes a date (2026-11-22)"),
         (("runs", "--limit", "0"), "invalid value for '--limit'"),
+        (("runs", "--limit", "99999999999999999999"), "invalid value for '--limit'"),
+        (("worker", "shop", "--grace", "inf"), "invalid value for '--grace'"),
+        (("worker", "shop", "--grace", "1e300"), "invalid value for '--grace'"),
+        (("worker", "shop", "--grace", "nan"), "invalid value for '--grace'"),
+        (("worker", "shop", "--threads", "1" * 30), "invalid value for '--threads'"),
+        (("cancel", "o-9", "--reason", "caf\udce9"), "the argument 'caf\\udce9' isn't UTF-8"),
         (("rins",), "no such command 'rins'. Did you mean 'runs'? (see `amends --help`)"),
         (("runs", "--colour"), "no such option: --colour (see `amends runs --help`)"),
         (("worker",), "missing argument 'MODULE[:ATTR]' (see `amends worker --help`)"),
@@ -54,6 +63,8 @@ def test_what_is_not_there_is_named(amends: Amends, command: tuple[str, ...], wo
         ("wrong", "importing 'wrong' failed: SyntaxError: "),
         ("needs", "importing 'needs' failed: ModuleNotFoundError: No module named 'nowhere' ("),
         ("leaves", "importing 'leaves' failed: SystemExit: 4 ("),
+        ("interrupts", "importing 'interrupts' failed: KeyboardInterrupt ("),
+        ("mute", "importing 'mute' failed: Mute ("),
         ("sub/typer.py", "sub/typer.py can't be imported: "),
     ],
 )
@@ -94,6 +105,10 @@ def test_an_input_that_does_not_fit_says_where(amends: Amends, given: str, words
         (("--input", '{"nights": 2}'), "saga 'book-room': the input lacks guest"),
         (("--input", '{"guest": "ann", "since": null}'), "saga 'book-room': 'since' is keyword-only"),
         (("--input", '{"guest": "ann"}', "--id", ""), "a run's id is a printable text"),
+        (
+            ("--input", '{"night": 2}'),
+            "saga 'book-room' has no parameter 'night', it takes guest, nights, since; taken for 'guest', ",
+        ),
     ],
 )
 def test_an_input_by_name_has_the_sagas_parameters(
@@ -130,6 +145,10 @@ def test_asking_a_database_that_is_not_there_does_not_make_it(
     [
         ("mysql://localhost/shop", "amends can't keep its log in 'mysql'"),
         ("shop.db", "This is not a database URL"),
+        ("postgresql://u:p@h:notaport/x", "This is not a database URL"),
+        ("http://[::1", "This is not a database URL"),
+        ("sqlite:///shop.db?timeout=x", "the URL takes no parameter 'timeout'"),
+        ("sqlite:///shop.db?mode=ro", "the URL takes no parameter 'mode'"),
         ("sqlite://", "A SQLite database in memory is gone with its process"),
         ("sqlite:///shop.py", "is no SQLite database"),
         ("postgresql://ann:secret@127.0.0.1:1/shop", "can't be reached"),
@@ -168,3 +187,28 @@ def test_an_input_file_that_may_not_be_read_is_named(amends: Amends) -> None:
     path: Path = amends.directory / "secret.json"
     path.touch(0o000)
     assert "Permission denied" in amends.refuses(*FULFIL, "@secret.json")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [
+        (">&-", "there is nothing to write to: stdout is closed"),
+        (">/dev/full", "the output can't be written: No space left on device"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [("runs",), ("--help",)], ids=["runs", "help"])
+def test_an_output_that_takes_nothing_is_told(
+    amends: Amends, arguments: tuple[str, ...], redirection: str, words: str
+) -> None:
+    made(amends)
+    told = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *PROGRAM, *arguments],
+        cwd=amends.directory,
+        env=amends.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1), told.stderr
+    assert told.stderr.startswith(f"amends: {words}")

@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -109,6 +110,17 @@ def test_the_fourth_order_outlives_its_worker_and_nothing_is_charged_twice(shown
     row = row_of("1004", shown)
     assert row == "│ 1004 │ reserved 1 x teapot │ charged 25.00 │ booked EH1 1YZ │ sent dora@shop.test │"
     assert "charge_card landed at attempt 2" in "\n".join(shown)
+
+
+@pytest.mark.parametrize("order_id", ["1003", "1004"])
+def test_the_readme_shows_what_is_printed(shown: list[str], order_id: str) -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    assert without_numbers(told_of(order_id, readme)) == without_numbers(told_of(order_id, shown))
+
+
+def without_numbers(told: list[str]) -> list[str]:
+    """Leave out what differs from time to time: the process's number, and which of two speaks first."""
+    return sorted(re.sub(r"process \d+", "process …", line) for line in told)
 
 
 def test_nothing_is_half_done(shown: list[str]) -> None:

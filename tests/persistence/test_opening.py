@@ -59,11 +59,19 @@ def test_urls_are_understood_as_people_write_them(given: str, used: str) -> None
         "sqlite:///file:a?mode=memory&uri=true",
         "no url",
         "",
+        "postgresql://u:p@h:notaport/x",
+        "http://[::1",
     ],
 )
 def test_what_cannot_be_durable_is_refused(url: str) -> None:
     with pytest.raises(UnsupportedDatabase, match=r"sqlite:///orders\.db"):
         Database.open(url)
+
+
+@pytest.mark.parametrize("parameter", ["timeout=9", "mode=ro", "isolation_level=NONE", "uri=true&nolock=1"])
+def test_a_sqlite_url_takes_no_parameter_that_would_be_ignored_or_harm(parameter: str) -> None:
+    with pytest.raises(UnsupportedDatabase, match="takes no parameter"):
+        Database.open(f"sqlite:///file:nothing.db?{parameter}")
 
 
 def test_a_schema_has_a_plain_name(sqlite_url: str) -> None:
@@ -197,17 +205,20 @@ def test_a_server_that_does_not_wait_for_the_disk_is_made_to(postgres_url: str) 
             driver.rollback()
 
 
-def test_a_version_with_the_wal_race_is_warned_of_once(
+def test_a_worker_is_warned_once_of_a_version_with_the_wal_race(
     sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_module, "_warned", set())
     monkeypatch.setattr(sqlite3, "sqlite_version", "3.45.1")
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 45, 1))
-    for _ in range(2):
-        with log(sqlite_url), caplog.at_level(logging.WARNING):
-            pass
-    assert [record.message for record in caplog.records if "3.45.1" in record.message] != []
-    assert len([record for record in caplog.records if "3.45.1" in record.message]) == 1
+    with caplog.at_level(logging.WARNING), log(sqlite_url) as database:
+        Worker(database, None).start("a")
+        assert caplog.messages == []
+        for name in ("ann", "bob"):
+            Worker(database, name).start(name)
+    assert caplog.messages == [
+        "SQLite 3.45.1 has a rare race that can damage its files; 3.51.3 and newer don't have it"
+    ]
 
 
 def test_a_relative_file_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -120,3 +123,90 @@ def test_a_database_that_can_not_be_opened_is_an_error_of_the_with_statement() -
     with pytest.raises(Exception, match=r"amends|mysql|database"), Coordinator.sync("mysql://nowhere/x"):
         pass
     assert threading.active_count() == before
+
+
+def refusals(*calls: Callable[[], Any]) -> int:
+    """Count the calls that say that the coordinator belongs to the parent."""
+    told = []
+    for call in calls:
+        try:
+            call()
+        except CoordinatorClosed as error:
+            told.append(str(error))
+    return sum("opened before this process was forked: open one in each process" in one for one in told)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12 warns of forks beside threads
+def test_a_forked_child_is_told_to_open_its_own(sqlite_url: str) -> None:
+    """S18: the child has no loop's thread, so nothing may wait for it; leaving the block harms nobody."""
+    with Coordinator.sync(sqlite_url) as coordinator:
+        run = coordinator.start(body, 1)
+        assert run.result(30) == 2
+        child = os.fork()
+        if child == 0:
+            try:
+                told = refusals(lambda: coordinator.run(body, 2), run.result, lambda: coordinator.engine)
+                coordinator.__exit__(None, None, None)
+                os._exit(told)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        assert coordinator.run(body, 3) == 6
+
+
+def test_a_handle_of_a_closed_coordinator_says_that_it_is_closed(sqlite_url: str) -> None:
+    """House style 4: every method of every handle, and nothing is left unawaited."""
+    with Coordinator.sync(sqlite_url) as coordinator:
+        run = coordinator.start(body, 1)
+        run.result(30)
+    calls: list[Callable[[], Any]] = [
+        run.result, run.status, run.cancel, run.journal, run.left_standing, coordinator.run_until_idle,
+        coordinator.list, lambda: coordinator.get("a"), lambda: coordinator.cancel("a"),
+        lambda: coordinator.engine,
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(CoordinatorClosed, match=r"isn't open: use it inside `with Coordinator\.sync"):
+            call()
+
+
+def test_who_waits_when_the_coordinator_closes_is_told(sqlite_url: str) -> None:
+    """House style 4: a wait in another thread ends with the block."""
+    told: list[str] = []
+    with Coordinator.sync(sqlite_url) as coordinator:
+        run = coordinator.start(sleeps, id="a")
+        waiting = threading.Event()
+
+        def wait() -> None:
+            waiting.set()
+            try:
+                run.result()
+            except CoordinatorClosed as error:
+                told.append(str(error))
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.wait(30)
+    thread.join(30)
+    assert len(told) == 1
+    assert "closed" in told[0] or "isn't open" in told[0]
+
+
+def test_a_closed_coordinator_may_be_opened_again(sqlite_url: str) -> None:
+    """Section 2: one after the other, not one in the other."""
+    coordinator = Coordinator.sync(sqlite_url)
+    for number in (1, 2):
+        with coordinator:
+            assert coordinator.run(body, number) == 2 * number
+            with pytest.raises(CoordinatorClosed, match="is open already"), coordinator:
+                pass
+            assert coordinator.run(body, 5) == 10
+
+
+def test_a_wait_of_no_time_gives_what_is_there(database_url: str) -> None:
+    """Section 2: `result(timeout=0)` asks whether it is done."""
+    with Coordinator.sync(database_url) as coordinator:
+        done = coordinator.start(body, 4)
+        done.result(30)
+        assert done.result(timeout=0) == done.result(timeout=dt.timedelta(0)) == 8
+        with pytest.raises(TimeoutError):
+            coordinator.start(sleeps).result(timeout=0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from typing import Any
 
 import pytest
 
 from amends.sagas import (
     Coordinator,
+    InputInvalid,
     Retry,
     RunEnded,
     RunNotFound,
@@ -259,3 +261,31 @@ async def test_giving_up_the_wait_for_a_result_does_not_cancel_the_run(sqlite_ur
             await waiting
         gate.opened.set()
         assert await run.result(10) == 5
+
+
+@pytest.mark.parametrize("word", ["caf\udce9", "a\0b"])
+@on_a_loop
+async def test_words_that_no_database_stores_are_refused(database_url: str, word: str) -> None:
+    """House style 4: a reason, a name, an id: refused before anything is sent, whatever the database."""
+
+    @saga
+    async def body() -> None:
+        await sleep(dt.timedelta(days=9))
+
+    async with Coordinator(database_url) as coordinator:
+        run = await coordinator.start(body, id="a")
+        operator = coordinator.operator("ann")
+        calls: list[Any] = [
+            run.cancel(word), coordinator.cancel("a", by=word), coordinator.list(saga=word),
+            coordinator.list(after=word), operator.abort("a", reason=word),
+            operator.resolve("a", 1, landed=True, evidence=word), coordinator.start(body, id=word),
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(InputInvalid):
+                await call
+        with pytest.raises(InputInvalid):
+            coordinator.operator(word)
+        for call in (coordinator.get(word), coordinator.cancel(word), operator.abort(word)):
+            with pytest.raises(RunNotFound):
+                await call
+        assert await run.status() is Status.WAITING

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import functools
 import importlib.util
 import logging
 import sys
@@ -13,7 +15,17 @@ from typing import Any
 
 import pytest
 
-from amends.sagas import DefinitionError, DeterminismWarning, Undo, now, saga, step
+from amends.sagas import (
+    Coordinator,
+    DefinitionError,
+    DeterminismWarning,
+    InputInvalid,
+    Retry,
+    Undo,
+    now,
+    saga,
+    step,
+)
 from amends.sagas.registry import SAGAS, saga_named
 
 
@@ -25,6 +37,179 @@ def test_an_unknown_option_is_refused_at_decoration(options: dict[str, Any], wor
     """House style 5: an option's value that means nothing is an error that lists what there is."""
     with pytest.raises(DefinitionError, match=word):
         step(**options)
+
+
+def test_an_unknown_value_is_told_the_values_of_its_own_option() -> None:
+    """House style 5: what `effect=` takes is no answer for `on_unknown=`."""
+    effects = "'read', 'compensatable', 'plain', 'pivot', 'retriable', 'irreversible'"
+    with pytest.raises(DefinitionError) as caught:
+        step(effect="nope")
+    assert str(caught.value) == f"@step: effect='nope' is not one of {effects}"
+    with pytest.raises(DefinitionError) as caught:
+        step(on_unknown="nope")
+    policies = "'retry', 'compensate', 'park', a probe function"
+    assert str(caught.value) == f"@step: on_unknown='nope' is not one of {policies}"
+
+
+SECOND = dt.timedelta(seconds=1)
+UNNAMED = ("", "a\0b", "two\nlines", "\udc80", "x" * 501, 7)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timeout": 5}, "timeout=5 must be a timedelta"),
+        ({"timeout": -SECOND}, "must be at least 1 ms"),
+        ({"timeout": dt.timedelta.max}, "at most 36500 days"),
+        ({"heartbeat": 5}, "heartbeat=5 must be a timedelta"),
+        ({"heartbeat": dt.timedelta(0)}, "must be at least 1 ms"),
+        ({"heartbeat": 61 * SECOND}, "must be at most timeout=0:01:00"),
+        ({"retry": 3}, r"retry=3 must be a Retry, such as Retry\(attempts=3\)"),
+        ({"no_effect": "ValueError"}, "no_effect= takes an exception class"),
+        ({"no_effect": (ValueError, 3)}, "no_effect= takes an exception class or a tuple of them, not 3"),
+        *(({"name": name}, "a step's name is a printable text") for name in UNNAMED),
+    ],
+)
+def test_an_option_of_a_step_that_means_nothing_is_refused(options: dict[str, Any], words: str) -> None:
+    """House style 5: at decoration, in words that say what to give."""
+    with pytest.raises(DefinitionError, match=words):
+        step(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"retry": 3}, "retry=3 must be a Retry"),
+        ({"timeout": 5}, "timeout=5 must be a timedelta"),
+        ({"version": 1.5}, "version= is a printable text"),
+        *(({"name": name}, "a compensation's name is a printable text") for name in UNNAMED),
+    ],
+)
+def test_an_option_of_a_compensation_that_means_nothing_is_refused(
+    options: dict[str, Any], words: str
+) -> None:
+    """House style 5: as for steps."""
+
+    @step(name="defined.undone")
+    async def does() -> None: ...
+
+    async def undoes(undo: Undo[None]) -> None: ...
+
+    with pytest.raises(DefinitionError, match=words):
+        does.compensation(**options)(undoes)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"deadline": 3}, "deadline=3 must be a timedelta"),
+        ({"deadline": -SECOND}, "must be at least 1 ms"),
+        ({"deadline": dt.timedelta.max}, "at most 36500 days"),
+        ({"version": ""}, "version= is a printable text"),
+        ({"version": True}, "version= is a printable text"),
+        *(({"name": name}, "a saga's name is a printable text") for name in UNNAMED),
+    ],
+)
+def test_an_option_of_a_saga_that_means_nothing_is_refused(options: dict[str, Any], words: str) -> None:
+    """House style 5: as for steps."""
+
+    async def body() -> None: ...
+
+    with pytest.raises(DefinitionError, match=words):
+        saga(**options)(body)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attempts": 2.5}, "attempts=2.5 must be a whole number"),
+        ({"attempts": True}, "attempts=True must be a whole number"),
+        ({"wait": 5}, "wait=5 must be a timedelta"),
+        ({"wait": -SECOND}, "must not be negative"),
+        ({"on": "x"}, "on= takes an exception class or a tuple of them, not 'x'"),
+        ({"never": (3,)}, "never= takes an exception class or a tuple of them, not 3"),
+        ({"stop": 3}, "stop=3 must be one of tenacity's"),
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(options: dict[str, Any], words: str) -> None:
+    """House style 5: where it is written, and not when the first attempt has failed."""
+    with pytest.raises(DefinitionError, match=words):
+        Retry(**options)
+
+
+def generator() -> Any:
+    yield 1
+
+
+async def async_generator() -> Any:
+    yield 1
+
+
+@step(name="defined.already")
+async def already() -> None: ...
+
+
+@saga(name="defined.saga", version=2)
+async def a_saga() -> None: ...
+
+
+@pytest.mark.parametrize("fn", [int, len, 3, generator, async_generator, already, a_saga])
+def test_only_a_function_that_returns_can_be_a_step(fn: Any) -> None:
+    """Section 2: a step is a function, sync or async."""
+    with pytest.raises(DefinitionError, match=r"is no function|yields|can't be a step besides"):
+        step()(fn)
+
+
+@pytest.mark.parametrize("fn", [int, 3, generator, async_generator])
+def test_what_undoes_must_be_callable_and_return(fn: Any) -> None:
+    """Section 2: a compensation may be a `partial` or another callable, but none that yields."""
+
+    @step(name="defined.takes_nothing")
+    async def takes_nothing() -> None: ...
+
+    with pytest.raises(DefinitionError, match=r"is no function|yields"):
+        takes_nothing.compensation(name="defined.undoes")(fn)
+    takes_nothing.compensation(name="defined.undoes")(functools.partial(print))
+
+
+def test_one_exception_class_stands_for_a_tuple_of_it() -> None:
+    """House style 5: `no_effect=` and `never=` take either."""
+
+    @step(name="defined.one_class", no_effect=KeyError, retry=Retry(never=OSError))
+    async def one_class() -> None: ...
+
+    assert one_class.options.no_effect == (KeyError,)
+    assert one_class.retry.named() == (Exception, OSError)
+
+
+def test_a_step_and_a_saga_name_themselves() -> None:
+    """House style 4: a forgotten `()` reads well."""
+    assert (repr(already), repr(a_saga)) == ("<step 'defined.already'>", "<saga 'defined.saga@2'>")
+
+
+COUNTS = ("max_running", "max_steps", "threads", "max_payload", "poison_after")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *(({option: 0}, f"{option}=0 must be at least 1") for option in COUNTS),
+        *(({option: 1.5}, f"{option}=1.5 must be a whole number") for option in COUNTS),
+        ({"lease": dt.timedelta(0)}, "must be at least 1 ms"),
+        ({"lease": -SECOND}, "must be at least 1 ms"),
+        ({"lease": 10}, "lease=10 must be a timedelta"),
+        ({"grace": -SECOND}, "must be at least 0 and"),
+        ({"grace": float("inf")}, "grace=inf must be a timedelta"),
+        ({"sagas": already}, "sagas= takes a list of sagas"),
+        ({"sagas": [already]}, "<step 'defined.already'> is not a saga; decorate it with @saga"),
+    ],
+)
+def test_an_option_of_a_coordinator_that_means_nothing_is_refused(
+    options: dict[str, Any], words: str
+) -> None:
+    """House style 5: before anything is opened."""
+    with pytest.raises((InputInvalid, DefinitionError), match=words):
+        Coordinator("sqlite:///nothing.db", **options)
 
 
 def test_what_has_no_way_back_takes_no_compensation() -> None:

@@ -11,10 +11,21 @@ from enum import Enum
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Json,
+    PlainSerializer,
+    computed_field,
+)
 from typing_extensions import TypedDict
 
-from amends.sagas import Coordinator, saga, step
+from amends.sagas import Coordinator, InputInvalid, ResultInvalid, saga, step
 from tests.sagas.running import on_a_loop, result_of
 
 T = TypeVar("T")
@@ -63,6 +74,45 @@ class Parcel:
     weight: float = 0.0
 
 
+class Renamed(BaseModel):
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    order_id: int = Field(alias="orderId")
+    written: str = Field(serialization_alias="Written")
+    read: str = Field("default", validation_alias="Read")
+    deep: int = Field(validation_alias=AliasPath("a", "b"))
+    either: int = Field(validation_alias=AliasChoices("one", AliasPath("two", 0)))
+    raw: Json[list[int]] = [1]
+
+    @computed_field
+    def twice(self) -> int:
+        return 2 * self.order_id
+
+
+class Crossed(BaseModel):
+    first: int = Field(alias="second")
+    second: int = Field(alias="first")
+    inner: dict[str, int] = Field(validation_alias=AliasPath("inner", "x"))
+
+
+class Nested(BaseModel):
+    lines: list[Renamed] = Field(alias="theLines")
+    tags: set[str] = Field(alias="theTags")
+
+
+@dataclass
+class Aliased:
+    sku: Annotated[str, Field(alias="SKU")]
+
+
+Roman = Annotated[
+    int,
+    BeforeValidator(lambda value: len(value) if isinstance(value, str) else value),
+    PlainSerializer(lambda value: "I" * value, return_type=str),
+]
+RENAMED = Renamed.model_validate(
+    {"orderId": 3, "written": "w", "Read": "r", "a": {"b": 4}, "two": [5], "raw": "[7]"}
+)
 Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
 LINE = Line(sku="a", price=Decimal("0.10"), when=AWARE, notes={"ü": [1, None]})
 VALUES: list[tuple[Any, Any]] = [
@@ -93,6 +143,12 @@ VALUES: list[tuple[Any, Any]] = [
     (list[Line | None], [LINE, None]),
     (bool, False),
     (type(None), None),
+    (Renamed, RENAMED),
+    (Nested, Nested.model_validate({"theLines": [RENAMED], "theTags": {"b", "a"}})),
+    (Crossed, Crossed.model_validate({"second": 1, "first": 2, "inner": {"x": {"x": 3}}})),
+    (list[Aliased], [Aliased(sku="a")]),
+    (Roman, 3),
+    (Annotated[Line, "a word for the reader"], LINE),
 ]
 
 
@@ -269,3 +325,89 @@ async def test_a_lone_surrogate_is_refused_before_anything_is_done(sqlite_url: s
 
     assert await result_of(sqlite_url, body) == "InputInvalid"
     assert called == []
+
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class OrderLine(BaseModel):
+    order_id: int = Field(alias="orderId")
+
+
+@on_a_loop
+async def test_a_model_is_read_by_alias_and_by_name(sqlite_url: str) -> None:
+    """Section 2: what comes from outside may use either."""
+
+    @saga
+    async def body(line: OrderLine) -> int:
+        return line.order_id
+
+    given: list[Any] = [{"orderId": 3}, {"order_id": 3}, OrderLine(orderId=3)]
+    assert [await result_of(sqlite_url, body, one) for one in given] == [3, 3, 3]
+
+
+@on_a_loop
+async def test_a_constraint_in_annotated_holds(sqlite_url: str) -> None:
+    """S26: `Field(gt=0)` is part of the annotation, for sagas, for steps and for their results."""
+    charged: list[int] = []
+
+    @step
+    async def charge(amount: Positive) -> Positive:
+        charged.append(amount)
+        return amount - 5
+
+    @saga
+    async def body(amount: Positive, less: int) -> str:
+        try:
+            await charge(amount - less)
+        except (InputInvalid, ResultInvalid) as error:
+            return str(error)
+        return "charged"
+
+    assert "amount: input should be greater than 0, not -1" in await result_of(sqlite_url, body, 1, 2)
+    assert "input: input should be greater than 0, not -4" in await result_of(sqlite_url, body, 1, 0)
+    assert charged == [1]
+    async with Coordinator(sqlite_url) as coordinator:
+        with pytest.raises(InputInvalid, match="amount: input should be greater than 0, not -5"):
+            await coordinator.start(body, -5, 0)
+
+
+def refuse(value: int) -> int:
+    raise KeyError(value)
+
+
+@on_a_loop
+async def test_a_validator_that_breaks_is_told_as_one_that_refuses(sqlite_url: str) -> None:
+    """S26: whatever a validator raises, the argument doesn't fit, and the result has landed."""
+
+    @step
+    async def broken() -> Annotated[int, AfterValidator(refuse)]:
+        return 3
+
+    @saga
+    async def body() -> str:
+        try:
+            return str(await broken())
+        except ResultInvalid as error:
+            return str(error)
+
+    assert "although its effect has landed: 3" in await result_of(sqlite_url, body)
+
+
+@on_a_loop
+async def test_what_does_not_fit_is_told_in_one_line(sqlite_url: str) -> None:
+    """House style 4: words for a person, without pydantic's address."""
+
+    @saga
+    async def body(lines: list[OrderLine]) -> None: ...
+
+    wrong: Any = [{"orderId": "x"}, {}]
+    async with Coordinator(sqlite_url) as coordinator:
+        with pytest.raises(InputInvalid) as caught:
+            await coordinator.start(body, wrong)
+    told = str(caught.value)
+    assert told.endswith(
+        "lines.0.orderId: input should be a valid integer, unable to parse string as an integer, not 'x';"
+        " lines.1.orderId: required, and missing"
+    )
+    assert "\n" not in told

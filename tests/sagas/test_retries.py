@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tenacity
 
-from amends.sagas import Coordinator, Fatal, NoEffect, Retry, RetryAfter, Status, saga, step
+from amends.sagas import Coordinator, DefinitionError, Fatal, NoEffect, Retry, RetryAfter, Status, saga, step
 from amends.sagas.journal import Kind
 from tests.sagas.running import AT_ONCE, Clock, ended, failure, kinds, on_a_loop
 
@@ -223,5 +223,5 @@ async def test_a_policy_that_raises_parks_its_run_and_forgets_nothing(sqlite_url
 @pytest.mark.parametrize("attempts", [0, -1])
 def test_a_policy_without_attempts_is_refused(attempts: int) -> None:
     """Section 2: the first attempt counts too."""
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(DefinitionError, match="at least 1"):
         Retry(attempts=attempts)

@@ -80,7 +80,7 @@ def decoded(data: bytes | None) -> Any:
         return None
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data.decode(errors="backslashreplace")
 
 

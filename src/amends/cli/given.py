@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amends.cli.errors import CommandError, one_line, validation
+from amends.cli.errors import CommandError
 from amends.cli.modules import AnySaga
 from amends.sagas.arguments import json_type
 
@@ -22,7 +22,8 @@ def arguments_from(saga: AnySaga, given: str | None) -> list[Any]:
     arguments = saga.arguments
     if given is None and any(p.default is EMPTY and p.kind not in VARIADIC for p in arguments.parameters):
         raise CommandError(f"{arguments.what} takes {', '.join(arguments.names)}: give --input")
-    named = {} if given is None else by_name(saga, parsed(given))
+    value = None if given is None else parsed(given)
+    named = {} if given is None else by_name(saga, value)
     for parameter in arguments.parameters:
         if _only_by_name(parameter) and parameter.name in named:
             raise CommandError(
@@ -38,9 +39,7 @@ def arguments_from(saga: AnySaga, given: str | None) -> list[Any]:
     try:
         decoded = arguments.json.decode(json.dumps(full).encode())
     except ValueError as error:
-        raise CommandError(
-            f"{arguments.what}: the input doesn't fit: {validation(error) or one_line(error)}"
-        ) from error
+        raise CommandError(f"{arguments.what}{_misnamed(arguments.names, named, value)}: {error}") from error
     return _positions(saga, decoded)
 
 
@@ -79,6 +78,18 @@ def by_name(saga: AnySaga, value: Any) -> Mapping[str, Any]:
         raise CommandError(f"{what}: the input lacks {', '.join(missing)}; it takes {takes}")
     named: Mapping[str, Any] = value
     return named
+
+
+def _misnamed(names: Sequence[str], named: Mapping[str, Any], value: Any) -> str:
+    """Say what may be wrong: an object that was taken for the only argument may have meant parameters."""
+    unknown = [name for name in value if name not in names] if isinstance(value, dict) else []
+    if not unknown or named is value:
+        return ": the input doesn't fit"
+    only = next(iter(named))
+    return (
+        f" has no parameter {unknown[0]!r}, it takes {', '.join(names)}; taken for {only!r}, the input"
+        " doesn't fit"
+    )
 
 
 def _names_parameters(value: Any, names: list[str]) -> bool:

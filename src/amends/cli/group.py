@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -10,8 +13,11 @@ from typer import Abort
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from amends.cli.errors import one_line, without_password
+from amends.cli.errors import CommandError, one_line, without_password
 from amends.persistence.errors import AmendsError
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF)
+"""What is wrong with an output that takes no more."""
 
 
 class ExitCode(IntEnum):
@@ -30,6 +36,7 @@ class Group(TyperGroup):
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run a command and leave the process with its exit code."""
         try:
+            _check_surroundings(sys.argv[1:])
             code = super().main(*args, **{**options, "prog_name": "amends", "standalone_mode": False})
         except AmendsError as error:
             complain(without_password(one_line(error)))
@@ -37,14 +44,35 @@ class Group(TyperGroup):
         except TyperException as error:
             complain(_usage(error))
             code = error.exit_code
+        except OSError as error:
+            if error.errno not in UNWRITABLE or error.filename is not None:
+                raise
+            silence()
+            complain(f"the output can't be written: {error.strerror}")
+            code = ExitCode.MISTAKE
         except Abort:
             code = 130
         sys.exit(code)
 
 
+def silence() -> None:
+    """Let nothing more be written to stdout, not even by the interpreter at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_surroundings(arguments: Sequence[str]) -> None:
+    """Raise `CommandError` where there is nothing to write to, or an argument is no text."""
+    if sys.stdout is None:
+        raise CommandError("there is nothing to write to: stdout is closed; give /dev/null to hear nothing")
+    for argument in arguments:
+        if any("\ud800" <= c <= "\udfff" for c in argument):
+            raise CommandError(f"the argument {argument!r} isn't UTF-8")
+
+
 def complain(words: str) -> None:
     """Write one line to stderr."""
-    sys.stderr.write(f"amends: {words}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"amends: {words}\n")
 
 
 def _usage(error: TyperException) -> str:

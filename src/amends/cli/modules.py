@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from amends.cli.errors import CommandError, one_line
@@ -116,18 +118,40 @@ def _named(place: Imported) -> list[AnySaga]:
 def _import(name: str) -> ModuleType:
     if not all(name.split(".")):
         raise CommandError(f"{name!r} is no module's name")
+    interrupted: list[int] = []
     try:
-        return importlib.import_module(name)
-    except KeyboardInterrupt:
-        raise
+        with _noting_interrupts(interrupted):
+            return importlib.import_module(name)
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and interrupted:
+            raise
         missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{name}.".startswith(f"{missing}."):
             raise CommandError(
                 f"there is no module {missing!r}; looked in {Path.cwd()} and in Python's own places"
             ) from error
-        why = f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
-        raise CommandError(f"importing {name!r} failed: {why}{_place(error)}") from error
+        kind, why = type(error).__name__, one_line(error)
+        told = kind if why == kind else f"{kind}: {why}"
+        raise CommandError(f"importing {name!r} failed: {told}{_place(error)}") from error
+
+
+@contextlib.contextmanager
+def _noting_interrupts(come: list[int]) -> Iterator[None]:
+    """Put the signal into the list if Ctrl-C interrupts the block: a module may raise the like itself."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        come.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _place(error: BaseException) -> str:

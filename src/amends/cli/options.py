@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 DEFAULT_DATABASE = "sqlite:///amends.db"
+MOST = 1_000_000_000
+"""The most of anything that can be asked for."""
 
 Database = Annotated[
     str,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 from rich.console import Console, ConsoleRenderable
 from rich.text import Text
 
-from amends.cli.group import ExitCode
+from amends.cli.group import ExitCode, silence
 
 WIDE = 240
 """Columns of a table that isn't shown in a terminal: it is cut by no window."""
@@ -26,13 +28,24 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
 
 
 def write_json(document: Any) -> None:
-    """Write one JSON document to stdout."""
-    write(json.dumps(document, indent=2) + "\n")
+    """Write one JSON document to stdout: JSON as everybody reads it, so NaN and the infinities are texts."""
+    write(json.dumps(finite(document), indent=2, allow_nan=False) + "\n")
+
+
+def finite(document: Any) -> Any:
+    """Put the texts `NaN`, `Infinity` and `-Infinity` in the place of numbers that JSON doesn't have."""
+    if isinstance(document, Mapping):
+        return {name: finite(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [finite(value) for value in document]
+    if isinstance(document, float) and not math.isfinite(document):
+        return json.dumps(document)
+    return document
 
 
 def render(*parts: ConsoleRenderable, table: bool = False) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from amends.cli.options import DEFAULT_DATABASE, Database, Json, RunId
+from amends.cli.options import DEFAULT_DATABASE, MOST, Database, Json, RunId
 
 
 def runs(
@@ -21,7 +21,7 @@ def runs(
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Started since 2026-11-22, 2026-11-22T14:30, 2h, 3d.")
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=MOST, help="How many at most.")] = 50,
     after: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on behind this run: the next page.")
     ] = None,

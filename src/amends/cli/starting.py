@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from amends.cli.documents import decoded
 from amends.cli.errors import one_line
 from amends.cli.given import arguments_from
 from amends.cli.group import ExitCode, complain
 from amends.cli.modules import AnySaga, saga_called
-from amends.cli.output import write
+from amends.cli.output import finite, write
 from amends.cli.reading import View, quiet, reading
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import RunFailed
@@ -47,8 +49,16 @@ async def _result(url: str, coordinator: Coordinator, run: Run[Any]) -> int:
         complain(one_line(error))
         return ExitCode.RUN_FAILED
     row = await coordinator.desk.row(run.id)
-    write(f"{(row.result or b'null').decode()}\n")
+    write(f"{_as_json(row.result or b'null')}\n")
     return ExitCode.DONE
+
+
+def _as_json(result: bytes) -> str:
+    """Give a stored result as JSON that everybody reads: stored, NaN and the infinities are bare words."""
+    text = result.decode()
+    if "NaN" not in text and "Infinity" not in text:
+        return text
+    return json.dumps(finite(decoded(result)), ensure_ascii=False, separators=(",", ":"))
 
 
 def _tell_who_is_missing(url: str, run_id: str) -> None:

@@ -75,9 +75,9 @@ def moment(text: str, now: int) -> int:
     """
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
     unit = text[len(digits) :].strip()
-    if digits.isascii() and digits.isdigit() and unit in AGO:
-        return now - int(digits) * AGO[unit]
     try:
+        if digits.isascii() and digits.isdigit() and unit in AGO:
+            return max(0, now - int(digits) * AGO[unit])
         return round(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
         raise CommandError(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from amends.cli.options import DEFAULT_DATABASE, Database
+from amends.cli.options import DEFAULT_DATABASE, MOST, Database
 
 
 class LogLevel(StrEnum):
@@ -32,12 +32,17 @@ def worker(
         bool, typer.Option("--until-idle", help="Do all that is due, say when more is, and exit.")
     ] = False,
     grace: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How long steps may take to end at a signal.")
+        float,
+        typer.Option(metavar="SECONDS", min=0, max=MOST, help="How long steps may take to end at a signal."),
     ] = 10,
-    max_running: Annotated[int, typer.Option(metavar="N", min=1, help="Runs in memory at once.")] = 10_000,
-    max_steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps under way at once.")] = 1_000,
+    max_running: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MOST, help="Runs in memory at once.")
+    ] = 10_000,
+    max_steps: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MOST, help="Steps under way at once.")
+    ] = 1_000,
     threads: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Threads for steps that aren't async.")
+        int, typer.Option(metavar="N", min=1, max=MOST, help="Threads for steps that aren't async.")
     ] = 32,
     log_level: Annotated[
         LogLevel | None,
