@@ -35,14 +35,15 @@ class Operator:
     A step is named by its number in the journal, or by its name where it was called only once. Each act is
     durable when the call returns, in the audit trail under the person's name, and carried out by the worker
     that has the run. All raise `RunNotFound`, and `ActionRefused` where the act doesn't fit the run as it
-    stands, or somebody else has acted on the same state before.
+    stands, or somebody else has acted on the same state before. With `dry_run` nothing is written.
     """
 
-    def __init__(self, desk: Desk, by: str) -> None:
+    def __init__(self, desk: Desk, by: str, *, dry_run: bool = False) -> None:
         if not by or not by.isprintable():
             raise InputInvalid(f"an operator's name is a printable text, not {by!r}")
         self._desk = desk
         self.by = by
+        self.dry_run = dry_run
 
     async def retry(self, run_id: str, step: StepName, *, reason: str | None = None) -> None:
         """Have a step that is in doubt, or a compensation that failed for good, tried again."""
@@ -114,7 +115,8 @@ class Operator:
             told = f"it isn't parked, it is {status}"
         if told is not None:
             raise ActionRefused(f"run {run_id!r}: {told}")
-        await self._send(run_id, action, history)
+        if not self.dry_run:
+            await self._send(run_id, action, history)
 
     async def _send(self, run_id: str, action: Action, history: History) -> None:
         """Write the act and its line in the audit trail, unless somebody has acted on this very state."""
