@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -54,6 +56,11 @@ def imported(given: str) -> Imported:
             f"{name} can't be imported: {module.__file__} is named {module.__name__!r} too; rename one"
         )
     return Imported(module, attribute or None)
+
+
+def modules_given(typed: Sequence[str]) -> Sequence[str]:
+    """Give the modules that were typed, or those of AMENDS_MODULES."""
+    return typed or [name for name in re.split(r"[\s,]+", os.environ.get("AMENDS_MODULES", "")) if name]
 
 
 def sagas_in(places: Iterable[Imported]) -> list[AnySaga]:
