@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
-from amends.persistence.records import InboxRow, NewRun, Receipt, RunRow, Wake, Write, Written
+from amends.persistence.records import AuditRow, InboxRow, NewRun, Receipt, RunRow, Wake, Write, Written
 from amends.persistence.records import Status as Stored
 from amends.sagas.body import too_large
 from amends.sagas.desk import Desk, not_found
@@ -217,8 +217,10 @@ class Coordinator:
         parts = self._open_parts()
         now = parts.database.now()
         key = f"cancel:{uuid.uuid4().hex}"
-        row = InboxRow(run_id, key, Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
-        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL))
+        meta = json.dumps({"reason": reason, "by": by})
+        row = InboxRow(run_id, key, Kind.CANCEL.value, now, meta)
+        audit = AuditRow(run_id, now, by, Kind.CANCEL.value, meta)
+        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)))
         if receipt.written is Written.UNKNOWN_RUN:
             raise not_found(run_id)
         if receipt.written is Written.ENDED:

@@ -42,7 +42,7 @@ def retry(
     dry_run: DryRun = False,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Try a step in doubt, or compensations that failed for good, again.
+    """Try a step in doubt, or what failed to be undone, again.
 
     Without a step it is all compensations of the run that failed for good.
     """
@@ -78,7 +78,7 @@ def resolve(
     dry_run: DryRun = False,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Say whether a step landed of which nobody knows it, with evidence."""
+    """Say, with evidence, whether a step in doubt landed."""
     from amends.cli.acting import Asked, act  # noqa: PLC0415 - heavy
     from amends.cli.choosing import Chosen  # noqa: PLC0415 - heavy
 
@@ -102,7 +102,7 @@ def skip(
     dry_run: DryRun = False,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Leave out a compensation that failed for good: the effect of its step stays."""
+    """Leave out a compensation that failed: its effect stays."""
     from amends.cli.acting import Asked, act  # noqa: PLC0415 - heavy
     from amends.cli.choosing import Chosen  # noqa: PLC0415 - heavy
 
@@ -126,7 +126,7 @@ def waive(
     dry_run: DryRun = False,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Give up a compensation that is owed, with a reason: the effect of its step stays."""
+    """Give up a compensation that is owed: its effect stays."""
     from amends.cli.acting import Asked, act  # noqa: PLC0415 - heavy
     from amends.cli.choosing import Chosen  # noqa: PLC0415 - heavy
 
@@ -192,8 +192,9 @@ def undo(
     dry_run: DryRun = False,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Have a completed run undone as a unit; with filters, all completed runs of a saga.
+    """Have a completed run undone, as a unit.
 
+    With --saga, all completed runs of that saga that fit.
     With --plan and --module, compensations that these modules don't define are named.
     """
     from amends.cli.acting import Asked, act  # noqa: PLC0415 - heavy

@@ -15,8 +15,9 @@ def audit(run: RunId, *, json: Json = False, database: Database = DEFAULT_DATABA
 
 
 def owed(*, module: Modules = None, json: Json = False, database: Database = DEFAULT_DATABASE) -> None:
-    """List the compensations that runs which haven't ended may need: a check before a deployment.
+    """List the compensations that going runs may need.
 
+    That is a check before a deployment: going is whatever hasn't ended, parked runs included.
     With --module, those that these modules don't define are marked, and the exit code is 1 if there are any.
     """
     from amends.cli.owing import list_owed  # noqa: PLC0415 - heavy
