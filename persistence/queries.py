@@ -52,9 +52,10 @@ class Queries:
         )
         self._unended = (
             select(*(null() if name == "payload" else journal.c[name] for name in ENTRY_COLUMNS))
-            .join_from(journal, runs, journal.c.run_id == runs.c.id)
+            .join_from(runs, journal, journal.c.run_id == runs.c.id)
             .where(runs.c.ended_at.is_(None))
-            .order_by(journal.c.run_id, journal.c.seq)
+            # By the run's own id: SQLite then begins with the runs, and looks only at the journals of those.
+            .order_by(runs.c.id, journal.c.seq)
         )
         self._unread = (
             select(*(inbox.c[name] for name in INBOX_COLUMNS))

@@ -354,3 +354,12 @@ def test_acting_on_a_database_that_is_not_there_does_not_make_it(
 ) -> None:
     assert amends.refuses(*command).startswith("there is no database ")
     assert not (amends.directory / "shop.db").exists()
+
+
+def test_a_cancel_is_in_the_audit_trail(amends: Amends) -> None:
+    amends.says("start", "bank:close", "--id", "c-1", "--input", '"ann"')
+    amends.says("cancel", "c-1", "--reason", "changed their mind", "--as", "ben")
+    assert amends.says("audit", "c-1").splitlines()[1].endswith("ben   cancel   changed their mind")
+    amends.work_off("bank")
+    amends.refuses("cancel", "c-1")
+    assert len(amends.tells("audit", "c-1")["audit"]) == 1

@@ -209,7 +209,7 @@ async def test_a_silent_attempt_is_unknown_and_the_next_one_knows_how_far_it_cam
             here.heartbeat({"page": 1})
             here.heartbeat({"page": 2})
             await asyncio.Event().wait()
-        return int(here.details["page"])
+        return int(current_step().details["page"])
 
     @step(name="doubts.copies_in_thread", retry=AT_ONCE, heartbeat=dt.timedelta(milliseconds=150))
     def copies_in_thread() -> int:
@@ -219,7 +219,7 @@ async def test_a_silent_attempt_is_unknown_and_the_next_one_knows_how_far_it_cam
             here.heartbeat({"page": 1})
             here.heartbeat({"page": 2})
             stuck.wait(10)
-        return int(here.details["page"])
+        return int(current_step().details["page"])
 
     @saga(name="doubts.copying")
     async def body(*, threaded: bool = sync) -> int:
