@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
 from amends.sagas.desk import Desk
-from amends.sagas.errors import ActionRefused, InputInvalid, RunEnded
+from amends.sagas.errors import ActionRefused, InputInvalid, RecordUnreadable, RunEnded, RunNotFound
 from amends.sagas.handle import fold
 from amends.sagas.history import History, StepRecord
 from amends.sagas.journal import OPERATOR
@@ -85,12 +85,15 @@ class Operator:
         await self._act(run_id, Act.UNDO, reason=reason)
 
     async def for_each(self, act: Callable[[str], Awaitable[None]], run_ids: list[str]) -> list[Acted]:
-        """Do `act`, one of this operator's methods for whole runs, to each run; a refusal stops nothing."""
+        """Do `act`, one of this operator's methods for whole runs, to each run; a refusal stops nothing.
+
+        Nor does a run that isn't there, or whose journal can't be read.
+        """
         done = []
         for run_id in run_ids:
             try:
                 await act(run_id)
-            except (ActionRefused, RunEnded) as refusal:
+            except (ActionRefused, RunEnded, RunNotFound, RecordUnreadable) as refusal:
                 done.append(Acted(run_id, str(refusal)))
             else:
                 done.append(Acted(run_id))

@@ -2,6 +2,8 @@
 
 import getpass
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,10 +79,15 @@ def test_a_step_resolved_as_not_landed_turns_the_run_round(amends: Amends) -> No
     parked(amends, "t-1", "wire")
     (amends.directory / "result.json").write_text("[1]")
     landed = ("resolve", "t-1", "2", "--landed", "--evidence", "x", "--result")
-    # This process knows nothing of what the step returns; whoever drives the run does.
+    fits = "the result doesn't fit what step 2 (wire) returns"
+    assert fits in amends.refuses(*landed, "@result.json", "--module", "bank")
+    # Without modules this process doesn't know what the step returns; whoever drives the run does.
     assert amends.says(*landed, "@result.json", "--dry-run") == (
         "t-1 would be asked to take step 2 as landed\n"
     )
+    amends.says(*landed, "@result.json")
+    assert after_work(amends, "t-1")["status"] == "parked"
+    assert fits in amends.tells("audit", "t-1")["audit"][-1]["detail"]["refused"]
     amends.says("resolve", "t-1", "2", "--not-landed", "--evidence", "no such transfer", "--as", "ann")
     assert after_work(amends, "t-1")["status"] == "compensated"
     assert "wire: didn't land, says ann: no such transfer" in shown(amends, "t-1")
@@ -363,3 +370,25 @@ def test_a_cancel_is_in_the_audit_trail(amends: Amends) -> None:
     amends.work_off("bank")
     amends.refuses("cancel", "c-1")
     assert len(amends.tells("audit", "c-1")["audit"]) == 1
+
+
+def test_a_run_that_cannot_be_read_stops_nothing(amends: Amends) -> None:
+    """S26: its own act is refused, the others go on."""
+    three(amends)
+    with sqlite3.connect(amends.directory / "shop.db") as connection:
+        connection.execute("UPDATE amends_journal SET format = 99 WHERE run_id = 't-2' AND seq = 1")
+    connection.close()
+    told = amends("abort", "--saga", "transfer", "--dry-run")
+    assert told.returncode == 1
+    assert [line.split(":")[0] for line in told.stdout.splitlines()] == ["t-2 refused", "t-1 refused"]
+    assert "newer amends" in told.stdout
+    assert amends("resume", "--reason-contains", "nobody knows", "--dry-run").stdout.startswith("t-2 refused")
+
+
+def test_audit_and_owed_give_every_documented_key(amends: Amends) -> None:
+    three(amends)
+    amends.says("cancel", "t-2")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    trail, owed = amends.tells("audit", "t-2"), amends.tells("owed")
+    for keys in (trail, trail["audit"][0], owed, owed["owed"][0]):
+        assert [key for key in keys if f"`{key}`" not in page] == []

@@ -68,6 +68,7 @@ def resolve(
         str | None,
         typer.Option(metavar="JSON", help="What the step would have returned; @file reads a file, @- stdin."),
     ] = None,
+    module: Modules = None,
     by: By = None,
     step_of_many: StepOfMany = None,
     saga: OfSaga = None,
@@ -78,11 +79,16 @@ def resolve(
     dry_run: DryRun = False,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Say, with evidence, whether a step in doubt landed."""
+    """Say, with evidence, whether a step in doubt landed.
+
+    With --module, a result that doesn't fit the step is refused at once, otherwise by the worker.
+    """
     from amends.cli.acting import Asked, act  # noqa: PLC0415 - heavy
     from amends.cli.choosing import Chosen  # noqa: PLC0415 - heavy
+    from amends.cli.modules import import_given  # noqa: PLC0415 - heavy
 
     chosen = Chosen.of(run, saga, version, reason_contains, since, everything=all)
+    import_given(module or ())
     asked = Asked.to_resolve(chosen.step(step, step_of_many), landed=landed, evidence=evidence, result=result)
     raise typer.Exit(act(database, asked, chosen, by=by, dry_run=dry_run))
 

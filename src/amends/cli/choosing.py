@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amends.cli import words
 from amends.cli.errors import CommandError
 from amends.persistence.database import Database
-from amends.persistence.records import RunRow, Status
-from amends.sagas.handle import fold
-from amends.sagas.journal import from_row
+from amends.persistence.records import EntryRow, RunRow, Status
+from amends.sagas.journal import Kind
 
 PAGE = 500
 
@@ -75,7 +75,7 @@ class Chosen:
         return self.run
 
     def found(self, database: Database) -> Iterator[str]:
-        """Give the ids of the runs, oldest last. Raises `CommandError`, `RecordUnreadable`."""
+        """Give the ids of the runs, oldest last. Raises `CommandError`."""
         if self.run is not None:
             yield self.run
             return
@@ -93,8 +93,16 @@ class Chosen:
             return False
         if self.reason is None:
             return True
-        history = fold([from_row(row) for row in database.journal(run.id)])
-        return self.reason.casefold() in history.park_reason.casefold()
+        return self.reason.casefold() in _park_reason(database.journal(run.id)).casefold()
+
+
+def _park_reason(rows: list[EntryRow]) -> str:
+    """Find why a run is parked, whatever else in its journal can't be read."""
+    metas = [row.meta for row in rows if row.kind == Kind.PARKED]
+    try:
+        return str(json.loads(metas[-1] or "{}").get("reason", "")) if metas else ""
+    except ValueError:
+        return ""
 
 
 def _check(run: str | None, filters: list[str], since: str | None) -> None:

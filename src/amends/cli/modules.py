@@ -63,6 +63,17 @@ def modules_given(typed: Sequence[str]) -> Sequence[str]:
     return typed or [name for name in re.split(r"[\s,]+", os.environ.get("AMENDS_MODULES", "")) if name]
 
 
+def import_given(typed: Sequence[str]) -> bool:
+    """Import the modules that were typed, or those of AMENDS_MODULES; tell whether there are any.
+
+    Raises `CommandError`.
+    """
+    given = modules_given(typed)
+    for module in given:
+        imported(module)
+    return bool(given)
+
+
 def sagas_in(places: Iterable[Imported]) -> list[AnySaga]:
     """Give the sagas of several modules, each once. Raises `CommandError` for a place without any."""
     found: list[AnySaga] = []

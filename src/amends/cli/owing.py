@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from amends.cli.group import ExitCode
-from amends.cli.modules import imported, modules_given
+from amends.cli.modules import import_given
 from amends.cli.output import plain, render, write, write_json
 from amends.cli.reading import must_exist, quiet
 from amends.sagas.coordinator import Coordinator
@@ -20,18 +20,16 @@ def list_owed(url: str, modules: Sequence[str], *, as_json: bool) -> int:
 
     Raises `CommandError`, `RecordUnreadable`.
     """
-    known = modules_given(modules)
-    for module in known:
-        imported(module)
+    known = import_given(modules)
     must_exist(url)
     quiet()
     owed = asyncio.run(_owed(url))
     if as_json:
-        write_json({"owed": [_document(one, checked=bool(known)) for one in owed]})
+        write_json({"owed": [_document(one, checked=known) for one in owed]})
     elif not owed:
         write("nothing is owed\n")
     else:
-        render(_table(owed, checked=bool(known)), table=True)
+        render(_table(owed, checked=known), table=True)
     return ExitCode.NOT_ALL if known and not all(one.here for one in owed) else ExitCode.DONE
 
 

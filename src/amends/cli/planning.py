@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from amends.cli.group import ExitCode
-from amends.cli.modules import imported, modules_given
+from amends.cli.modules import import_given
 from amends.cli.output import plain, render
 from amends.cli.reading import must_exist, quiet
 from amends.sagas.coordinator import Coordinator
@@ -19,9 +19,7 @@ def show_plan(url: str, run_id: str, modules: Sequence[str]) -> int:
 
     Raises `CommandError`, `RunNotFound`.
     """
-    known = modules_given(modules)
-    for module in known:
-        imported(module)
+    known = import_given(modules)
     must_exist(url)
     quiet()
     plan = asyncio.run(_plan(url, run_id))
