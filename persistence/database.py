@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from weakref import WeakSet
 
@@ -163,6 +163,10 @@ class Database:
     def journal(self, run_id: str) -> list[EntryRow]:
         """Return a run's journal, in order."""
         return self._queries.journal(run_id)
+
+    def unended(self) -> Generator[EntryRow, None, None]:
+        """Give the journals of all runs that haven't ended, one after the other, without payloads."""
+        return self._queries.unended()
 
     def unread(self, worker_id: str, after: Mapping[str, int] | None = None) -> list[InboxRow]:
         """Return the inbox rows that wait for the worker's runs, but for those up to `after[run]`."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Select, bindparam, false, literal_column, or_, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, false, literal_column, null, or_, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from amends.persistence.backend import Backend, id_listing
@@ -25,6 +25,9 @@ from amends.persistence.rows import (
 )
 from amends.persistence.rows import worker as worker_of
 from amends.persistence.tables import literals
+
+STREAMED = 1_000
+"""So many rows of a long answer are fetched at a time."""
 
 
 class Queries:
@@ -46,6 +49,13 @@ class Queries:
             select(*(journal.c[name] for name in ENTRY_COLUMNS))
             .where(journal.c.run_id == bindparam("run"))
             .order_by(journal.c.seq)
+        )
+        self._unended = (
+            select(*(null() if name == "payload" else journal.c[name] for name in ENTRY_COLUMNS))
+            .join_from(runs, journal, journal.c.run_id == runs.c.id)
+            .where(runs.c.ended_at.is_(None))
+            # By the run's own id: SQLite then begins with the runs, and looks only at the journals of those.
+            .order_by(runs.c.id, journal.c.seq)
         )
         self._unread = (
             select(*(inbox.c[name] for name in INBOX_COLUMNS))
@@ -100,6 +110,20 @@ class Queries:
         with self._reading() as connection:
             rows = connection.execute(self._journal, {"run": run_id}).all()
         return [self._reader.entry(row) for row in rows]
+
+    def unended(self) -> Generator[EntryRow, None, None]:
+        """Give the journals of all runs that haven't ended, one after the other, without payloads.
+
+        The rows come as they are asked for, all of one moment.
+        """
+        options = {"stream_results": True, "yield_per": STREAMED}
+        with (
+            _told(),
+            self._backend.snapshot() as connection,
+            connection.execute(self._unended, execution_options=options) as rows,
+        ):
+            for row in rows:
+                yield EntryRow(*row)
 
     def unread(self, worker: str, after: Mapping[str, int] | None = None) -> list[InboxRow]:
         """Return the inbox rows that wait for runs of `worker`, but for those up to `after[run]`."""

@@ -47,6 +47,8 @@ from amends.sagas.errors import (
 )
 from amends.sagas.handle import Run, RunInfo, Standing
 from amends.sagas.journal import Entry, Kind
+from amends.sagas.obligations import Owed
+from amends.sagas.operators import Acted, Operator
 from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
@@ -54,9 +56,11 @@ from amends.sagas.saga import Saga, saga
 from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
-from amends.sagas.sync import SyncCoordinator, SyncRun
+from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 
 __all__ = [
+    "Acted",
     "ActionRefused",
     "AmendsError",
     "Codec",
@@ -82,9 +86,12 @@ __all__ = [
     "NotInBody",
     "NotLanded",
     "OnUnknown",
+    "Operator",
     "Outcome",
     "OutsideRun",
+    "Owed",
     "PayloadTooLarge",
+    "PlannedUndo",
     "RecordUnreadable",
     "ReplayFilter",
     "ResultInvalid",
@@ -104,8 +111,10 @@ __all__ = [
     "StepFailed",
     "StepTimeout",
     "SyncCoordinator",
+    "SyncOperator",
     "SyncRun",
     "Undo",
+    "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
     "WorkerLost",

@@ -9,13 +9,13 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
 from sqlalchemy import Engine
 
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
-from amends.persistence.records import InboxRow, NewRun, Receipt, RunRow, Wake, Write, Written
+from amends.persistence.records import AuditRow, InboxRow, NewRun, Receipt, RunRow, Wake, Write, Written
 from amends.persistence.records import Status as Stored
 from amends.sagas import checked
 from amends.sagas.body import too_large
@@ -29,22 +29,27 @@ from amends.sagas.errors import (
     StartConflict,
 )
 from amends.sagas.executor import Settings
-from amends.sagas.handle import Run, RunInfo
+from amends.sagas.handle import Run, RunInfo, fold
 from amends.sagas.journal import Entry, Kind
+from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
 from amends.sagas.options import CoordinatorOptions
 from amends.sagas.parts import Parts, Plan, assemble, dismantle
-from amends.sagas.registry import SAGAS
+from amends.sagas.registry import HANDLERS, SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.states import Status, seen
-from amends.sagas.sync import SyncCoordinator
+from amends.sagas.undo_plan import UndoPlan, undo_plan
+
+if TYPE_CHECKING:
+    from amends.sagas.sync import SyncCoordinator
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 Infos = list[RunInfo]
 Entries = list[Entry]
+Obligations = list[Owed]
 
 LONGEST_ID = 200
 DORMANT_AFTER_MS = 1_000
@@ -125,6 +130,8 @@ class Coordinator:
     @classmethod
     def sync(cls, url: str, **options: Unpack[CoordinatorOptions]) -> SyncCoordinator:
         """Give the blocking twin, for code that isn't async; it takes the same options."""
+        from amends.sagas.sync import SyncCoordinator  # noqa: PLC0415 - it is made from this class
+
         return SyncCoordinator(cls(url, **options))
 
     async def __aenter__(self) -> Self:
@@ -225,8 +232,10 @@ class Coordinator:
         checked.storable(reason, "the reason")
         checked.storable(by, "who asks")
         key = f"cancel:{uuid.uuid4().hex}"
-        row = InboxRow(run_id, key, Kind.CANCEL.value, now, json.dumps({"reason": reason, "by": by}))
-        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL))
+        meta = json.dumps({"reason": reason, "by": by})
+        row = InboxRow(run_id, key, Kind.CANCEL.value, now, meta)
+        audit = AuditRow(run_id, now, by, Kind.CANCEL.value, meta)
+        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)))
         if receipt.written is Written.UNKNOWN_RUN:
             raise not_found(run_id)
         if receipt.written is Written.ENDED:
@@ -236,9 +245,34 @@ class Coordinator:
             )
         self.desk.look_for(run_id)
 
-    def operator(self, by: str) -> Operator:
-        """Give what a person may do about runs that need one; `by` is whom the audit trail names."""
-        return Operator(self.desk, by)
+    def operator(self, by: str, *, dry_run: bool = False) -> Operator:
+        """Give what a person may do about runs that need one; `by` is whom the audit trail names.
+
+        With `dry_run` every act is only checked: it is refused as it would be, and nothing is written.
+        """
+        return Operator(self.desk, by, dry_run=dry_run)
+
+    async def undo(self, run_id: str, *, by: str = "api", reason: str | None = None) -> None:
+        """Have a completed run undone as a unit; returns once that is durable.
+
+        Raises `RunNotFound`, and `ActionRefused` for a run that isn't completed or has passed its pivot.
+        """
+        await self.operator(by).undo(run_id, reason=reason)
+
+    async def undo_plan(self, run_id: str) -> UndoPlan:
+        """Say what `undo` would undo, in which order, what would stay, and whether it would be refused.
+
+        Raises `RunNotFound`.
+        """
+        await self.desk.row(run_id)
+        return undo_plan(run_id, fold(await self.desk.journal(run_id)), set(HANDLERS.keys()))
+
+    async def owed(self) -> Obligations:
+        """Give the compensations that runs which haven't ended may need: a check before a deployment.
+
+        It reads the journals of all these runs. Raises `RecordUnreadable` where newer code has written one.
+        """
+        return await self.desk.owed()
 
     async def run_until_idle(self) -> dt.datetime | None:
         """Drive everything that is due now; give the moment at which the next run is due, if there is one."""

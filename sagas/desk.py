@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from amends.persistence.records import AuditRow, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
 from amends.sagas.errors import RunNotFound
 from amends.sagas.journal import Entry, from_row
+from amends.sagas.obligations import Owed, owed_by
 from amends.sagas.parts import Parts
+from amends.sagas.registry import HANDLERS
 from amends.sagas.states import ENDS, Status, seen
 from amends.sagas.waits import Settled
 
@@ -45,6 +48,16 @@ class Desk:
         """Give a run's audit trail, in order."""
         parts = self._asked(run_id)
         return await parts.scheduler.read(parts.database.audit, run_id)
+
+    async def owed(self) -> list[Owed]:
+        """Give the compensations owed by runs that haven't ended. Raises `RecordUnreadable`."""
+        parts = self._opened()
+
+        def look() -> list[Owed]:
+            with contextlib.closing(parts.database.unended()) as rows:
+                return owed_by(rows, set(HANDLERS.keys()))
+
+        return await parts.scheduler.read(look)
 
     async def settled(self, run_id: str) -> Settled:
         """Wait until a run has ended or is parked. Raises `RunNotFound`, `CoordinatorClosed`."""

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
 from amends.sagas import checked
 from amends.sagas.desk import Desk
-from amends.sagas.errors import ActionRefused, InputInvalid, RunEnded
+from amends.sagas.errors import ActionRefused, InputInvalid, RecordUnreadable, RunEnded, RunNotFound
 from amends.sagas.handle import fold
 from amends.sagas.history import History, StepRecord
 from amends.sagas.journal import OPERATOR
@@ -36,14 +36,15 @@ class Operator:
     A step is named by its number in the journal, or by its name where it was called only once. Each act is
     durable when the call returns, in the audit trail under the person's name, and carried out by the worker
     that has the run. All raise `RunNotFound`, and `ActionRefused` where the act doesn't fit the run as it
-    stands, or somebody else has acted on the same state before.
+    stands, or somebody else has acted on the same state before. With `dry_run` nothing is written.
     """
 
-    def __init__(self, desk: Desk, by: str) -> None:
+    def __init__(self, desk: Desk, by: str, *, dry_run: bool = False) -> None:
         if not by or not by.isprintable():
             raise InputInvalid(f"an operator's name is a printable text, not {by!r}")
         self._desk = desk
         self.by = by
+        self.dry_run = dry_run
 
     async def retry(self, run_id: str, step: StepName, *, reason: str | None = None) -> None:
         """Have a step that is in doubt, or a compensation that failed for good, tried again."""
@@ -85,12 +86,15 @@ class Operator:
         await self._act(run_id, Act.UNDO, reason=reason)
 
     async def for_each(self, act: Callable[[str], Awaitable[None]], run_ids: list[str]) -> list[Acted]:
-        """Do `act`, one of this operator's methods for whole runs, to each run; a refusal stops nothing."""
+        """Do `act`, one of this operator's methods for whole runs, to each run; a refusal stops nothing.
+
+        Nor does a run that isn't there, or whose journal can't be read.
+        """
         done = []
         for run_id in run_ids:
             try:
                 await act(run_id)
-            except (ActionRefused, RunEnded) as refusal:
+            except (ActionRefused, RunEnded, RunNotFound, RecordUnreadable) as refusal:
                 done.append(Acted(run_id, str(refusal)))
             else:
                 done.append(Acted(run_id))
@@ -116,7 +120,8 @@ class Operator:
             told = f"it isn't parked, it is {status}"
         if told is not None:
             raise ActionRefused(f"run {run_id!r}: {told}")
-        await self._send(run_id, action, history)
+        if not self.dry_run:
+            await self._send(run_id, action, history)
 
     async def _send(self, run_id: str, action: Action, history: History) -> None:
         """Write the act and its line in the audit trail, unless somebody has acted on this very state."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,8 @@ OFTEN = 1.0
 class Pulse:
     """Takes an attempt's heartbeats, from any thread, and has its task stopped when it is silent too long.
 
-    `record` is given the details as JSON, at most once a second; `newest` are those it wasn't given yet.
+    `record` is given the details as JSON, at most once a second; `newest` are those it wasn't given yet: also
+    those of an attempt that ends before the loop has come round.
     """
 
     def __init__(
@@ -34,8 +36,13 @@ class Pulse:
         self._last = loop.time()
         self._next_record = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.newest: bytes | None = None
+        self._details: deque[bytes] = deque(maxlen=1)
         self.silent = False
+
+    @property
+    def newest(self) -> bytes | None:
+        """Give the details that weren't recorded yet."""
+        return self._details[-1] if self._details else None
 
     def beat(self, details: Any) -> None:
         """Take a sign of life. Raises `InputInvalid` for details that have no JSON form."""
@@ -43,7 +50,9 @@ class Pulse:
             data = None if details is None else to_json(details)
         except (PydanticSerializationError, ValueError) as error:
             raise InputInvalid(f"heartbeat({details!r}): the details have no JSON form: {error}") from error
-        self._loop.call_soon_threadsafe(self._beat, data)
+        if data is not None:
+            self._details.append(data)
+        self._loop.call_soon_threadsafe(self._beat)
 
     def watch(self, task: asyncio.Task[Any]) -> None:
         """Cancel the task once it is silent for too long."""
@@ -55,14 +64,11 @@ class Pulse:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _beat(self, data: bytes | None) -> None:
+    def _beat(self) -> None:
         self._last = self._loop.time()
-        if data is None:
-            return
-        self.newest = data
-        if self._last >= self._next_record:
-            self._next_record, self.newest = self._last + OFTEN, None
-            self._record(data)
+        if self._details and self._last >= self._next_record:
+            self._next_record = self._last + OFTEN
+            self._record(self._details.pop())
 
     def _look(self, task: asyncio.Task[Any]) -> None:
         if self._allowed is None or task.done():

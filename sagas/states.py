@@ -22,6 +22,7 @@ TRANSITIONS: dict[Stored, frozenset[Stored]] = {
     Stored.COMPENSATING: frozenset(
         {
             Stored.PARKED,
+            Stored.COMPLETED,
             Stored.COMPENSATED,
             Stored.PARTIALLY_COMPENSATED,
             Stored.FAILED,
@@ -29,13 +30,17 @@ TRANSITIONS: dict[Stored, frozenset[Stored]] = {
         }
     ),
     Stored.PARKED: frozenset({Stored.OPEN, Stored.COMPENSATING}),
-    Stored.COMPLETED: frozenset(),
+    Stored.COMPLETED: frozenset({Stored.COMPENSATING}),
     Stored.COMPENSATED: frozenset({Stored.COMPENSATING}),
     Stored.PARTIALLY_COMPENSATED: frozenset({Stored.COMPENSATING}),
     Stored.FAILED: frozenset({Stored.COMPENSATING}),
     Stored.CANCELLED: frozenset({Stored.COMPENSATING}),
 }
-"""What may follow what. An end goes back to compensating only on late evidence of an effect."""
+"""What may follow what.
+
+An end goes back to compensating only on late evidence of an effect, a completed one only by an undo; where
+that comes to nothing, the run is completed again.
+"""
 
 ENDS = frozenset(
     {

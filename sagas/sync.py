@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, TypeVarTuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    TypeVarTuple,
+    overload,
+)
 
+from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import CoordinatorClosed
-from amends.sagas.handle import Run, RunInfo, Standing
-from amends.sagas.journal import Entry
-from amends.sagas.states import Status
+from amends.sagas.handle import Run
+from amends.sagas.operators import Acted, Operator
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from amends.sagas.coordinator import Coordinator
-
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
-
-Infos = list[RunInfo]
 
 
 class LoopThread:
@@ -109,6 +118,41 @@ def _not_open() -> CoordinatorClosed:
     return CoordinatorClosed("the coordinator isn't open: use it inside `with Coordinator.sync(url) as ...:`")
 
 
+class Door(Protocol):
+    """A blocking twin: it stands before an object whose methods are coroutines."""
+
+    def _reach(self) -> tuple[LoopThread, Any]:
+        """Give the thread to block on, and the object. Raises `CoordinatorClosed`."""
+        ...
+
+
+class Blocking(Generic[P, T]):
+    """The blocking twin of a coroutine method, with its parameters and its result: made from it, not written.
+
+    >>> class SyncRun:
+    ...     status = Blocking(Run.status)
+    """
+
+    def __init__(self, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, door: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, door: Door, owner: type[Any]) -> Callable[P, T]: ...
+    def __get__(self, door: Door | None, owner: type[Any]) -> Any:
+        if door is None:
+            return self
+
+        @functools.wraps(self._method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            thread, behind = door._reach()  # noqa: SLF001 - of this module
+            return thread.call(self._method(behind, *args, **kwargs))
+
+        return call
+
+
 class SyncRun(Generic[R]):
     """A handle on one run, with the methods of `Run`, blocking."""
 
@@ -124,21 +168,40 @@ class SyncRun(Generic[R]):
         """Wait for the run's result; see `Run.result`."""
         return self._thread.call(self._run.result(timeout))
 
-    def status(self) -> Status:
-        """Give the run's status; see `Run.status`."""
-        return self._thread.call(self._run.status())
+    status = Blocking(Run.status)
+    cancel = Blocking(Run.cancel)
+    journal = Blocking(Run.journal)
+    left_standing = Blocking(Run.left_standing)
+    audit = Blocking(Run.audit)
 
-    def cancel(self, reason: str | None = None) -> None:
-        """Ask the run to stop and undo what it has done; see `Run.cancel`."""
-        self._thread.call(self._run.cancel(reason))
+    def _reach(self) -> tuple[LoopThread, Run[R]]:
+        return self._thread, self._run
 
-    def journal(self) -> list[Entry]:
-        """Give the run's journal so far; see `Run.journal`."""
-        return self._thread.call(self._run.journal())
 
-    def left_standing(self) -> list[Standing]:
-        """Give the effects that stay in the world; see `Run.left_standing`."""
-        return self._thread.call(self._run.left_standing())
+class SyncOperator:
+    """One person's acts on runs, with the methods of `Operator`, blocking."""
+
+    def __init__(self, thread: LoopThread, operator: Operator) -> None:
+        self._thread = thread
+        self._operator = operator
+        self.by = operator.by
+
+    retry = Blocking(Operator.retry)
+    resolve = Blocking(Operator.resolve)
+    skip = Blocking(Operator.skip)
+    waive = Blocking(Operator.waive)
+    resume = Blocking(Operator.resume)
+    abort = Blocking(Operator.abort)
+    undo = Blocking(Operator.undo)
+
+    def for_each(self, act: Callable[[str], None], run_ids: list[str]) -> list[Acted]:
+        """Do `act`, one of this operator's methods for whole runs, to each run; see `Operator.for_each`."""
+        return self._thread.call(
+            self._operator.for_each(lambda run_id: asyncio.to_thread(act, run_id), run_ids)
+        )
+
+    def _reach(self) -> tuple[LoopThread, Operator]:
+        return self._thread, self._operator
 
 
 class SyncCoordinator:
@@ -204,27 +267,19 @@ class SyncCoordinator:
         thread = self._open()
         return SyncRun(thread, thread.call(self._coordinator.get(id)))
 
-    def list(
-        self,
-        *,
-        status: Status | str | None = None,
-        saga: str | None = None,
-        since: dt.datetime | None = None,
-        limit: int = 100,
-        after: str | None = None,
-    ) -> Infos:
-        """List runs, newest first; see `Coordinator.list`."""
-        return self._open().call(
-            self._coordinator.list(status=status, saga=saga, since=since, limit=limit, after=after)
-        )
+    def operator(self, by: str, *, dry_run: bool = False) -> SyncOperator:
+        """Give what a person may do about runs that need one; see `Coordinator.operator`."""
+        return SyncOperator(self._open(), self._coordinator.operator(by, dry_run=dry_run))
 
-    def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
-        """Ask a run to stop and undo what it has done; see `Coordinator.cancel`."""
-        self._open().call(self._coordinator.cancel(run_id, reason=reason, by=by))
+    list = Blocking(Coordinator.list)
+    cancel = Blocking(Coordinator.cancel)
+    undo = Blocking(Coordinator.undo)
+    undo_plan = Blocking(Coordinator.undo_plan)
+    owed = Blocking(Coordinator.owed)
+    run_until_idle = Blocking(Coordinator.run_until_idle)
 
-    def run_until_idle(self) -> dt.datetime | None:
-        """Drive everything that is due now; see `Coordinator.run_until_idle`."""
-        return self._open().call(self._coordinator.run_until_idle())
+    def _reach(self) -> tuple[LoopThread, Coordinator]:
+        return self._open(), self._coordinator
 
     def _open(self) -> LoopThread:
         if self._thread is None:

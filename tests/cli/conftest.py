@@ -17,14 +17,19 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture
 def amends(tmp_path: Path, forks: Forks) -> Amends:
-    """Give the program in a directory with `shop.py`, and SQLite as its database."""
-    shutil.copy(Path(__file__).with_name("shop.py"), tmp_path)
-    return Amends(tmp_path, "sqlite:///shop.db", forks)
+    """Give the program in a directory with `shop.py` and `bank.py`, and SQLite as its database."""
+    return Amends(with_sagas(tmp_path), "sqlite:///shop.db", forks)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def amends_on_both(request: pytest.FixtureRequest, tmp_path: Path, forks: Forks) -> Amends:
     """Give the program with either database."""
     url: str = request.getfixturevalue(f"{request.param}_url")
-    shutil.copy(Path(__file__).with_name("shop.py"), tmp_path)
-    return Amends(tmp_path, url, forks)
+    return Amends(with_sagas(tmp_path), url, forks)
+
+
+def with_sagas(directory: Path) -> Path:
+    """Put the modules that define sagas into a directory."""
+    for name in ("shop.py", "bank.py"):
+        shutil.copy(Path(__file__).with_name(name), directory)
+    return directory

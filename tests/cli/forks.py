@@ -106,7 +106,8 @@ def load() -> None:
     """Import what commands import."""
     import importlib  # noqa: PLC0415 - of this program alone
 
-    for name in ("cancelling", "listing", "serving", "starting", "tables", "telling"):
+    acting = ("acting", "auditing", "cancelling", "owing", "planning", "starting")
+    for name in (*acting, "listing", "serving", "tables", "telling"):
         importlib.import_module(f"amends.cli.{name}")
     for name in ("amends.persistence.postgres", "amends.persistence.sqlite", "alembic.command"):
         importlib.import_module(name)

@@ -261,6 +261,29 @@ async def test_heartbeats_keep_an_attempt_alive_and_cost_one_entry_a_second(sqli
 
 
 @on_a_loop
+async def test_details_told_just_before_an_error_reach_the_next_attempt(sqlite_url: str) -> None:
+    """Section 2: also of an async step that never waits in between."""
+    seen: list[Any] = []
+
+    @step(name="doubts.beats_and_fails", retry=AT_ONCE)
+    async def beats_and_fails() -> None:
+        here = current_step()
+        seen.append(here.details)
+        for number in range(3):
+            here.heartbeat([here.attempt, number])
+        if here.attempt < 3:
+            raise OSError("cut off")
+
+    @saga(name="doubts.beating_and_failing")
+    async def body() -> None:
+        await beats_and_fails()
+
+    async with Coordinator(sqlite_url) as coordinator:
+        await (await coordinator.start(body)).result(30)
+    assert seen == [None, [1, 2], [2, 2]]
+
+
+@on_a_loop
 async def test_details_without_json_are_refused(sqlite_url: str) -> None:
     """A heartbeat's details have a JSON form, or the step is told at once."""
 

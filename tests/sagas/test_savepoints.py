@@ -136,7 +136,7 @@ async def test_savepoints_nest_to_any_depth(database_url: str) -> None:
 @on_a_loop
 async def test_an_empty_savepoint_costs_no_compensation(sqlite_url: str) -> None:
     @saga(name="savepoints.empty")
-    async def empty() -> str:
+    async def empty() -> str | None:
         try:
             async with savepoint(), savepoint():
                 raise ValueError

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from amends.cli.acts import abort, resolve, resume, retry, skip, undo, waive
+from amends.cli.audit import audit, owed
 from amends.cli.db import app as db
 from amends.cli.group import Group
 from amends.cli.runs import runs, show
@@ -52,4 +54,13 @@ app.command()(start)
 app.command()(runs)
 app.command()(show)
 app.command()(cancel)
+app.command()(retry)
+app.command()(resolve)
+app.command()(skip)
+app.command()(waive)
+app.command()(resume)
+app.command()(abort)
+app.command()(undo)
+app.command()(audit)
+app.command()(owed)
 app.add_typer(db, name="db")

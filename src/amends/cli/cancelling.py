@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 
 from amends.cli.output import write
 from amends.cli.reading import must_exist, quiet
+from amends.cli.who import me
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.states import Status
 
@@ -18,7 +18,7 @@ def cancel_run(url: str, run_id: str, *, reason: str | None, by: str | None) -> 
     """
     must_exist(url)
     quiet()
-    before = asyncio.run(_cancel(url, run_id, reason, by or _me()))
+    before = asyncio.run(_cancel(url, run_id, reason, by or me()))
     if before is Status.COMPENSATING:
         write(f"{run_id} is undoing what it has done already; that goes on as it was\n")
     else:
@@ -30,10 +30,3 @@ async def _cancel(url: str, run_id: str, reason: str | None, by: str) -> Status:
         before = await coordinator.desk.status(run_id)
         await coordinator.cancel(run_id, reason=reason, by=by)
         return before
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "cli"

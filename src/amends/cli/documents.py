@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from amends.cli import words
+from amends.cli.advice import commands
 from amends.cli.reading import View
 from amends.cli.story import Event, failure
 from amends.persistence.records import Loaded, RunRow
@@ -58,6 +59,7 @@ def story_document(loaded: Loaded, view: View, events: list[Event], history: His
         ]
         if history.compensating or run.status == "parked"
         else [],
+        "commands": [command for command, _ in commands(run, history)],
         "left_standing": left_standing(run, history),
         "unreadable": loaded.unreadable or None,
         "events": [_event(event) for event in events],

@@ -43,13 +43,13 @@ def arguments_from(saga: AnySaga, given: str | None) -> list[Any]:
     return _positions(saga, decoded)
 
 
-def parsed(given: str) -> Any:
+def parsed(given: str, option: str = "--input") -> Any:
     """Parse JSON from the command line, from a file (`@file`) or from stdin (`@-`). Raises `CommandError`."""
-    source, text = _text(given)
+    source, text = _text(given, option)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        hint = "" if source != "--input" else "; quote it for the shell: --input '{\"name\": 1}'"
+        hint = "" if source != option else f"; quote it for the shell: {option} '{{\"name\": 1}}'"
         raise CommandError(
             f"{source} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}{hint}"
         ) from error
@@ -98,9 +98,9 @@ def _names_parameters(value: Any, names: list[str]) -> bool:
     return set(value) == set(names) if len(names) == 1 else not value.keys().isdisjoint(names)
 
 
-def _text(given: str) -> tuple[str, str]:
+def _text(given: str, option: str) -> tuple[str, str]:
     if not given.startswith("@"):
-        return "--input", given
+        return option, given
     try:
         if given == "@-":
             return "stdin", sys.stdin.buffer.read().decode("utf-8-sig")

@@ -24,7 +24,8 @@ class ExitCode(IntEnum):
     """What a command's end tells the shell; an end by a signal is 128 and its number, as usual."""
 
     DONE = 0
-    BUG = 1
+    NOT_ALL = 1
+    """Something was refused or is missing, and the output names it; or a bug, with its traceback."""
     MISTAKE = 2
     RUN_FAILED = 3
     BROKEN_PIPE = 141

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from amends.cli import words
 from amends.cli.errors import flat
@@ -17,6 +18,7 @@ MARKS = {
     "failed": ("✗", "red"),
     "retry": ("✗", "red"),
     "lost": ("✗", "red"),
+    "doubt": ("?", "red"),
     "running": ("▸", "cyan"),
     "due": ("▸", "cyan"),
 }
@@ -31,16 +33,18 @@ DECIDED = {
 
 def mark(event: Event) -> tuple[str, str]:
     """Give an event's sign, and the style of sign and words."""
-    if event.what in ("step", "undo"):
+    if event.what in ("step", "undo", "probe"):
         sign, style = MARKS.get(event.state, ("·", ""))
         return sign, style
     if event.what == "wait":
         return MARKS["due"]
     if event.what == "ended":
         return ENDS.get(event.detail.get("status", ""), ("↩", "bold yellow"))
+    if event.what in ("waived", "overdue"):
+        return "!", "yellow"
     if event.what in ("parked", "decision"):
         return ("■", "bold red") if event.what == "parked" else ("↩", "yellow")
-    return "·", "dim" if event.what in ("started", "timer") else ""
+    return "·", "dim" if event.what in ("started", "timer", "heartbeat") else ""
 
 
 def line(event: Event, now: int) -> str:
@@ -55,10 +59,12 @@ def line(event: Event, now: int) -> str:
 def brief(error: Failure) -> str:
     """Name an error by its class and its text."""
     kind = error.type.rpartition(":")[2].rpartition(".")[2]
-    message = flat(error.message)
-    if len(message) > LONGEST_ERROR:
-        message = f"{message[:LONGEST_ERROR]}…"
+    message = _short(flat(error.message))
     return f"{kind}: {message}" if message else kind
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"
 
 
 def _started(_event: Event, _now: int) -> str:
@@ -66,7 +72,22 @@ def _started(_event: Event, _now: int) -> str:
 
 
 def _step(event: Event, now: int) -> str:
-    return f"{event.step}{_which(event)}{_ending(event, now)}"
+    by = event.detail.get("by")
+    if by is None:
+        return f"{event.step}{_which(event)}{_ending(event, now)}"
+    found = "landed" if event.state == "landed" else "didn't land"
+    return f"{event.step}: {found}, says {_person(event)}"
+
+
+def _probe(event: Event, now: int) -> str:
+    if event.state == "landed":
+        return f"{event.step}: the probe found that it landed"
+    if event.state in ("failed", "retry"):
+        return f"{event.step}: the probe found that it didn't land{_again(event)}"
+    if event.state == "doubt":
+        why = f": {brief(event.error)}" if event.error else ""
+        return f"{event.step}: the probe couldn't tell{why}{_doubt(event)}"
+    return f"the probe of {event.step}{_ending(event, now)}"
 
 
 def _undo(event: Event, now: int) -> str:
@@ -88,10 +109,19 @@ def _ending(event: Event, now: int) -> str:
     if event.state == "lost":
         how = "cut short when its worker stopped" if event.detail.get("drained") else "lost with its worker"
         return f": {how}, may have landed" if event.what == "step" else f": {how}"
-    if event.state not in ("failed", "retry"):
+    if event.state == "landed" and event.detail.get("late"):
+        return ": landed, as was heard late"
+    if event.state not in ("failed", "retry", "doubt"):
         return ""
     why = f": {brief(event.error)}" if event.error else ": failed"
-    return why + _outcome(event) + _again(event)
+    return why + _outcome(event) + (_doubt(event) if event.state == "doubt" else _again(event))
+
+
+def _doubt(event: Event) -> str:
+    """Say who is asked about a step of which nobody knows whether it landed."""
+    if event.until is None:
+        return ", a person has to say"
+    return f", the probe is asked in {words.duration(event.until - event.at - (event.took or 0))}"
 
 
 def _outcome(event: Event) -> str:
@@ -117,9 +147,43 @@ def _wait(event: Event, now: int) -> str:
 
 
 def _cancel(event: Event, _now: int) -> str:
-    by, reason = event.detail.get("by"), event.detail.get("reason")
-    asked = f"cancel asked for{f' by {by}' if by else ''}{f': {flat(str(reason))}' if reason else ''}"
+    asked = f"{event.detail.get('act', 'cancel')} asked for{_by(event)}"
     return f"{asked} (not taken yet)" if event.state == "unread" else asked
+
+
+def _operator(event: Event, now: int) -> str:
+    """Tell of an act that the run hasn't taken yet."""
+    ref = event.detail.get("ref")
+    act = f"{event.detail.get('act', 'an act')}{f' of step {ref}' if ref else ''}"
+    return _cancel(replace(event, detail={**event.detail, "act": act}), now)
+
+
+def _retry(event: Event, _now: int) -> str:
+    again = event.step if event.handler is None else f"undoing {event.step}"
+    return f"{again}: another attempt asked for{_by(event)}"
+
+
+def _waived(event: Event, _now: int) -> str:
+    act = "left out" if event.detail.get("act") == "skip" else "given up"
+    return f"undoing {event.step}: {act}{_by(event)}; its effect stays"
+
+
+def _heartbeat(event: Event, _now: int) -> str:
+    details = flat(str(event.detail.get("details") or ""))
+    return f"{event.step}: {'a sign of life' if not details else f'came as far as {_short(details)}'}"
+
+
+def _overdue(_event: Event, _now: int) -> str:
+    return "its deadline has passed, behind the point of no return: it goes forward"
+
+
+def _by(event: Event) -> str:
+    by, reason = event.detail.get("by"), event.detail.get("reason")
+    return f"{f' by {flat(str(by))}' if by else ''}{f': {flat(str(reason))}' if reason else ''}"
+
+
+def _person(event: Event) -> str:
+    return _by(event).removeprefix(" by ")
 
 
 def _decision(event: Event, _now: int) -> str:
@@ -153,10 +217,16 @@ def _ended(event: Event, _now: int) -> str:
 TELL: dict[str, Callable[[Event, int], str]] = {
     "started": _started,
     "step": _step,
+    "probe": _probe,
     "undo": _undo,
     "timer": _timer,
     "wait": _wait,
     "cancel": _cancel,
+    "operator": _operator,
+    "retry": _retry,
+    "waived": _waived,
+    "heartbeat": _heartbeat,
+    "overdue": _overdue,
     "decision": _decision,
     "abandoned": _abandoned,
     "late": _late,

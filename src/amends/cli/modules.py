@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import re
 import signal
 import sys
 import traceback
@@ -56,6 +58,22 @@ def imported(given: str) -> Imported:
             f"{name} can't be imported: {module.__file__} is named {module.__name__!r} too; rename one"
         )
     return Imported(module, attribute or None)
+
+
+def modules_given(typed: Sequence[str]) -> Sequence[str]:
+    """Give the modules that were typed, or those of AMENDS_MODULES."""
+    return typed or [name for name in re.split(r"[\s,]+", os.environ.get("AMENDS_MODULES", "")) if name]
+
+
+def import_given(typed: Sequence[str]) -> bool:
+    """Import the modules that were typed, or those of AMENDS_MODULES; tell whether there are any.
+
+    Raises `CommandError`.
+    """
+    given = modules_given(typed)
+    for module in given:
+        imported(module)
+    return bool(given)
 
 
 def sagas_in(places: Iterable[Imported]) -> list[AnySaga]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from amends.cli.options import DEFAULT_DATABASE, Database, RunId
+from amends.cli.options import DEFAULT_DATABASE, By, Database, Modules, Reason, RunId
 
 
 def start(
@@ -22,10 +22,7 @@ def start(
     id: Annotated[
         str | None, typer.Option(metavar="ID", help="The run's id; the same id starts nothing twice.")
     ] = None,
-    module: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODULE", help="Where the saga is defined, repeatable; AMENDS_MODULES."),
-    ] = None,
+    module: Modules = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result, and print it.")] = False,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
@@ -39,10 +36,8 @@ def start(
 def cancel(
     run: RunId,
     *,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the record.")] = None,
-    by: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Who asks, for the record; you by default.")
-    ] = None,
+    reason: Reason = None,
+    by: By = None,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
     """Ask a run to stop and undo what it has done."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +11,7 @@ from amends.cli.documents import decoded
 from amends.cli.errors import one_line
 from amends.cli.given import arguments_from
 from amends.cli.group import ExitCode, complain
-from amends.cli.modules import AnySaga, saga_called
+from amends.cli.modules import AnySaga, modules_given, saga_called
 from amends.cli.output import finite, write
 from amends.cli.reading import View, quiet, reading
 from amends.sagas.coordinator import Coordinator
@@ -28,7 +26,7 @@ def start_run(
 
     Raises `CommandError`, and what `Coordinator.start` raises.
     """
-    saga = saga_called(name, modules or _from_environment())
+    saga = saga_called(name, modules_given(modules))
     arguments = arguments_from(saga, given)
     quiet()
     return asyncio.run(_start(url, saga, arguments, run_id, wait=wait))
@@ -66,7 +64,3 @@ def _tell_who_is_missing(url: str, run_id: str) -> None:
         row, view = database.run(run_id), View.of(database)
     if row is not None and row.ended_at is None and not view.is_served(row):
         complain(f"no live worker serves saga {row.saga!r} yet; waiting for one")
-
-
-def _from_environment() -> list[str]:
-    return [name for name in re.split(r"[\s,]+", os.environ.get("AMENDS_MODULES", "")) if name]

@@ -21,9 +21,9 @@ from amends.sagas.journal import Kind, from_row, split_read
 class Event:
     """One line of the story.
 
-    `what` is `step`, `undo`, or what else happened (`started`, `timer`, `cancel`, `decision`, `parked`, …);
-    `state` is how the attempt ended (`landed`, `undone`, `failed`, `retry`, `lost`) or stands (`running`,
-    `due`), `outcome` whether its effect is in the world. Times are milliseconds.
+    `what` is `step`, `probe`, `undo`, or what else happened (`started`, `timer`, `cancel`, `decision`,
+    `parked`, …); `state` is how the attempt ended (`landed`, `undone`, `failed`, `retry`, `lost`, `doubt`) or
+    stands (`running`, `due`), `outcome` whether its effect is in the world. Times are milliseconds.
     """
 
     at: int
@@ -42,6 +42,7 @@ class Event:
 
 ENDINGS = {
     Kind.LANDED: ("step", "landed"),
+    Kind.DOUBT: ("step", "doubt"),
     Kind.FAILED: ("step", "failed"),
     Kind.RETRY: ("step", "retry"),
     Kind.LOST: ("step", "lost"),
@@ -52,7 +53,10 @@ ENDINGS = {
 }
 """Entries that end an attempt."""
 
-RENAMED = {Kind.SWITCH: "decision", Kind.FIRED: "timer"}
+RENAMED = {Kind.SWITCH: "decision", Kind.FIRED: "timer", Kind.BEAT: "heartbeat"}
+
+KEPT = ("drained", "by", "reason", "probed", "resolved", "late")
+"""What of an attempt's end is told beside its outcome."""
 
 
 class Teller:
@@ -75,16 +79,22 @@ class Teller:
             return
         if entry.kind in (Kind.INTENT, Kind.UNDO):
             self._began[entry.ref, "step" if entry.kind is Kind.INTENT else "undo"] = entry.at
+        elif entry.kind in (Kind.RETRY, Kind.UNDO_RETRY) and "by" in entry.meta:
+            self.events.append(self._asked(row, entry.kind, entry.meta))
         elif entry.kind in ENDINGS:
             self.events.append(self._attempt(row, entry.kind, entry.meta))
+        elif entry.kind is Kind.BEAT:
+            self._beat(row)
         else:
             waited = entry.at - before if entry.kind is Kind.FIRED and idle else None
             self.events.append(_other(row, entry.kind, entry.meta, waited))
 
     def _attempt(self, row: EntryRow, kind: Kind, meta: dict[str, Any]) -> Event:
         what, state = ENDINGS[kind]
+        if meta.get("probed"):
+            what = "probe"
         began = meta.get("started", self._began.get((row.ref, what), row.at))
-        self._began[row.ref, what] = meta.get("due", row.at)
+        self._began[row.ref, "step" if what == "probe" else what] = meta.get("due", row.at)
         payload = row.payload
         if meta.get("read") and payload is not None:
             payload = split_read(payload)[1]
@@ -100,18 +110,42 @@ class Teller:
             meta.get("outcome"),
             None if state in ("landed", "undone") else failure(payload),
             meta.get("due"),
-            {"drained": True} if meta.get("drained") else {},
+            {name: meta[name] for name in KEPT if meta.get(name)},
         )
+
+    def _asked(self, row: EntryRow, kind: Kind, meta: dict[str, Any]) -> Event:
+        """Tell that a person has asked for another attempt."""
+        what = "step" if kind is Kind.RETRY else "undo"
+        self._began[row.ref, what] = meta["due"]
+        handler = self._handler(row.ref) if what == "undo" else None
+        told = {name: meta[name] for name in KEPT if meta.get(name)}
+        return Event(row.at, "retry", "", self._named(row), row.ref, row.attempt, handler, detail=told)
+
+    def _beat(self, row: EntryRow) -> None:
+        """Tell of the last sign of life: it stands for those of the same attempt before it."""
+        told = Event(
+            row.at, "heartbeat", "", self._named(row), row.ref, row.attempt, detail={"details": _text(row)}
+        )
+        last = self.events[-1]
+        if (last.what, last.ref, last.attempt) == (told.what, told.ref, told.attempt):
+            self.events.pop()
+        self.events.append(told)
 
     def pending(self, now: int, *, held: bool) -> Iterable[Event]:
         """Tell what is under way or due at the end of the journal; without a worker nothing is under way."""
         for step in self.history.active.values():
             if step.moving:
-                due = step.due_at if step.phase is Phase.WAITING else None
-                yield self._next(step, "step", step.attempt, due, now, held=held)
+                yield from self._forward(step, now, held=held)
             if step.undoing in MOVING:
                 due = step.undo_due_at if step.undoing is Undoing.WAITING else None
                 yield self._next(step, "undo", step.undo_attempt, due, now, held=held)
+
+    def _forward(self, step: StepRecord, now: int, *, held: bool) -> Iterable[Event]:
+        if step.phase is not Phase.DOUBTFUL:
+            due = step.due_at if step.phase is Phase.WAITING else None
+            yield self._next(step, "step", step.attempt, due, now, held=held)
+        elif step.due_at is not None:
+            yield self._next(step, "probe", step.attempt, step.due_at, now, held=held)
 
     def _next(
         self, step: StepRecord, what: str, attempt: int, due: int | None, now: int, *, held: bool
@@ -119,7 +153,7 @@ class Teller:
         handler = step.handler if what == "undo" else None
         if due is not None and due > now:
             return Event(due, what, "due", step.name, step.ref, attempt, handler, until=due)
-        began = self._began.get((step.ref, what), step.started_at)
+        began = self._began.get((step.ref, "undo" if what == "undo" else "step"), step.started_at)
         if not held:
             return Event(began, what, "due", step.name, step.ref, attempt, handler)
         return Event(began, what, "running", step.name, step.ref, attempt, handler, took=now - began)
@@ -170,6 +204,10 @@ def _other(row: EntryRow, kind: Kind, meta: dict[str, Any], waited: int | None) 
     outcome = meta.get("outcome")
     began = row.at if waited is None else row.at - waited
     return Event(began, what, "", row.name, row.ref, row.attempt, None, waited, outcome, error, None, meta)
+
+
+def _text(row: EntryRow) -> str | None:
+    return None if row.payload is None else row.payload.decode(errors="backslashreplace")
 
 
 def _unread(message: InboxRow) -> Event:

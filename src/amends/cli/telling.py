@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amends.cli import words
+from amends.cli.advice import commands
 from amends.cli.documents import left_standing, story_document
 from amends.cli.errors import CommandError
 from amends.cli.lines import brief, line, mark
@@ -74,6 +75,8 @@ def _told(loaded: Loaded, view: View, history: History) -> Iterator[tuple[str, T
     if run.status in ("parked", "compensating"):
         for step in owed(history.steps):
             yield "owed", plain(_owed(step))
+    for command, what in commands(run, history):
+        yield "you can", Text.assemble(plain(command, "bold"), plain(f"  {what}", "dim"))
     for effect in left_standing(run, history):
         doubt = "" if effect["outcome"] == "landed" else ", nobody knows whether it landed"
         yield "standing", plain(f"{effect['step']} ({effect['effect']}{doubt})", "yellow")

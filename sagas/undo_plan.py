@@ -1,0 +1,93 @@
+"""What undoing a completed run would do, said beforehand: in which order, what stays, and why not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
+
+from amends.sagas.compensation import UndoOrder, standing
+from amends.sagas.handle import Standing
+from amends.sagas.history import History, StepRecord, Undoing
+from amends.sagas.operating import Act, Action, objection
+from amends.sagas.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedUndo:
+    """One compensation that would be run: of which step, and what is known of its effect."""
+
+    step: str
+    ref: int
+    handler: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """What `undo` would do to a run.
+
+    `steps` are groups of compensations: those of one group may run side by side, and a group begins at the
+    latest when the one before it is done. `stays` are the effects that stay in the world. `refused` says
+    why the run can't be undone; then there are no `steps`. `missing` names the compensations that aren't
+    defined in this process: a worker that has them is needed, or the run will be parked.
+    """
+
+    run_id: str
+    steps: tuple[tuple[PlannedUndo, ...], ...]
+    stays: tuple[Standing, ...]
+    refused: str | None = None
+    missing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(_told(self))
+
+
+def undo_plan(run_id: str, history: History, defined: Container[str]) -> UndoPlan:
+    """Plan the undoing of a run; `defined` are the compensations, as `name@version`, of this process."""
+    refused = objection(history, Action(Act.UNDO, ""))
+    groups = () if refused is not None else tuple(_groups(history))
+    undone = {planned.ref for group in groups for planned in group}
+    stays = [step for step in standing(history.steps) if step.ref not in undone]
+    handlers = dict.fromkeys(planned.handler for group in groups for planned in group)
+    return UndoPlan(
+        run_id,
+        groups,
+        tuple(Standing(step.name, step.ref, step.effect, step.outcome) for step in stays),
+        refused,
+        tuple(handler for handler in handlers if handler not in defined),
+    )
+
+
+def _groups(history: History) -> Iterator[tuple[PlannedUndo, ...]]:
+    """Play the undoing through on copies: whatever may start together is one group (S7)."""
+    steps = {ref: replace(step) for ref, step in history.steps.items()}
+    order = UndoOrder(steps)
+    while ready := order.ready(sys.maxsize)[0]:
+        yield tuple(_planned(step) for step in ready)
+        for step in ready:
+            step.undoing = Undoing.DONE
+
+
+def _planned(step: StepRecord) -> PlannedUndo:
+    return PlannedUndo(step.name, step.ref, step.handler or "", step.outcome)
+
+
+def _told(plan: UndoPlan) -> Iterator[str]:
+    if plan.refused is not None:
+        yield f"run {plan.run_id!r} can't be undone: {plan.refused}"
+    else:
+        yield f"run {plan.run_id!r} would be undone in this order:"
+    for number, group in enumerate(plan.steps, 1):
+        beside = "" if len(group) == 1 else ", side by side"
+        yield f"{number}. {'; '.join(_line(planned) for planned in group)}{beside}"
+    for effect in plan.stays:
+        doubt = "" if effect.outcome is Outcome.LANDED else ", nobody knows whether it landed"
+        yield f"stays: {effect.step} ({effect.ref}), {effect.effect}{doubt}"
+    for handler in plan.missing:
+        yield f"not defined here: {handler}"
+
+
+def _line(planned: PlannedUndo) -> str:
+    doubt = "" if planned.outcome is Outcome.LANDED else ", which may have landed"
+    return f"{planned.step} ({planned.ref}){doubt} by {planned.handler}"
