@@ -39,12 +39,13 @@ def _fields(error: BaseException) -> str | None:
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"]) or "input"
+    place = ".".join(str(part) for part in problem["loc"])
+    where = f"{place}: " if place else ""
     if problem["type"] == "missing":
-        return f"{place}: required, and missing"
+        return f"{where}required, and missing"
     message = flat(problem["msg"])
     if problem["type"].startswith("json_"):
-        return f"{place}: {message}"
+        return f"{where}{message}"
     value = flat(repr(problem["input"]))
     shown = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
-    return f"{place}: {message[:1].lower()}{message[1:]}, not {shown}"
+    return f"{where}{message[:1].lower()}{message[1:]}, not {shown}"

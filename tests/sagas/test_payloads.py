@@ -365,7 +365,7 @@ async def test_a_constraint_in_annotated_holds(sqlite_url: str) -> None:
         return "charged"
 
     assert "amount: input should be greater than 0, not -1" in await result_of(sqlite_url, body, 1, 2)
-    assert "input: input should be greater than 0, not -4" in await result_of(sqlite_url, body, 1, 0)
+    assert "has landed: input should be greater than 0, not -4" in await result_of(sqlite_url, body, 1, 0)
     assert charged == [1]
     async with Coordinator(sqlite_url) as coordinator:
         with pytest.raises(InputInvalid, match="amount: input should be greater than 0, not -5"):
