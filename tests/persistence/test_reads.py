@@ -1,5 +1,6 @@
 """What is read is what was written: lists, odd texts, codecs."""
 
+import contextlib
 import zlib
 from collections.abc import Iterator
 
@@ -41,6 +42,34 @@ def test_ended_tells_of_ends_and_of_parked_runs(worker: Worker, database: Databa
     worker.change("b", RunChange(Status.PARKED, release=True))
     assert sorted(run.id for run in database.ended({"a", "b", "c", "d"})) == ["a", "b"]
     assert database.ended([]) == []
+
+
+def test_the_journals_of_going_runs_come_one_after_the_other(worker: Worker, database: Database) -> None:
+    """Parked runs go on some day, ended ones don't; payloads stay where they are."""
+    worker.start("c", "b", "a", "x")
+    worker.claim()
+    for seq in (1, 2):
+        for run in ("c", "a", "x", "b"):
+            worker.enter(run, seq, b"secret")
+    worker.change("x", ended())
+    worker.change("b", RunChange(Status.PARKED, release=True))
+    rows = list(database.unended())
+    assert [(row.run_id, row.seq) for row in rows] == [(run, seq) for run in "abc" for seq in (1, 2)]
+    assert {row.payload for row in rows} == {None}
+    assert {(row.kind, row.meta, row.format) for row in rows} == {("intent", "{}", 1)}
+
+
+def test_an_answer_that_nobody_reads_to_its_end_gives_its_connection_back(
+    worker: Worker, database: Database
+) -> None:
+    worker.start("a")
+    worker.claim()
+    for seq in range(1, 4):
+        worker.enter("a", seq)
+    for _ in range(30):
+        with contextlib.closing(database.unended()) as rows:
+            assert next(rows).seq == 1
+    assert database.run("a") is not None
 
 
 def test_nobody_is_nowhere(database: Database) -> None:
