@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from amends.sagas.failure import Failure
-from amends.sagas.history import StepRecord
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempted
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.retry import Failed, Retry, next_wait
 from amends.sagas.step import Step
+from amends.sagas.step_record import StepRecord
 
 PROBE_RETRY = Retry(attempts=10)
 """How often a probe is asked that fails, before a person has to say."""

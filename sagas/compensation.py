@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Iterable, Mapping
 from math import inf
 
-from amends.sagas.history import SETTLED, StepRecord, Undoing
 from amends.sagas.outcome import Effect
+from amends.sagas.step_record import SETTLED, StepRecord, Undoing
 
 
 class UndoOrder:

@@ -7,8 +7,6 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from amends.persistence.records import (
     AuditRow,
@@ -27,8 +25,9 @@ from amends.persistence.records import Status as Stored
 from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
+from amends.sagas.held import Held, Hooks, Key, Submits
 from amends.sagas.journal import Entry, Kind, from_row
-from amends.sagas.news import Attempted, Beat, News, Turn
+from amends.sagas.news import Attempted, Beat, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
@@ -36,49 +35,7 @@ from amends.sagas.run import Limits, LiveRun
 HOLD_READS_MS = 50
 """So long outcomes of reads may wait in memory for the next write."""
 
-Key = tuple[str, int, bool]
-"""An attempt under way: run, number, whether it is the compensation."""
-
 log = logging.getLogger("amends")
-
-
-class Submits(Protocol):
-    """Where turns are written; `persistence/writer.py` is it."""
-
-    @property
-    def epoch(self) -> int | None:
-        """The lease under which this worker writes."""
-
-    def submit(self, write: Write, done: Callable[[Receipt], None]) -> None:
-        """Write all or nothing, and tell what became of it."""
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A run in this process: its epoch, the news that waits for its next turn, what is being written.
-
-    `told` are the outcomes in the turn that is being written: where that is beaten, they are news again.
-    `claimed` is what this worker has claimed meanwhile of a run whose start here is still being written.
-    """
-
-    run: LiveRun
-    epoch: int
-    news: list[News] = field(default_factory=list)
-    told: list[Attempted] = field(default_factory=list)
-    claimed: Loaded | None = None
-    writing: bool = False
-    queued: bool = False
-    written: int = 0
-    mail: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """Whom a driver tells: a run ended or parked, was released until a moment, has to be loaded again."""
-
-    settled: Callable[[str, RunChange], None]
-    released: Callable[[int | None], None]
-    reload: Callable[[str, int], None]
 
 
 class Driver:

@@ -4,101 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from amends.persistence.records import Cause
 from amends.sagas.journal import Entry, Kind, split_read
 from amends.sagas.outcome import Effect, Outcome
-
-
-class Phase(StrEnum):
-    """Where the forward call of a step stands."""
-
-    RUNNING = "running"
-    WAITING = "waiting"
-    DOUBTFUL = "doubtful"
-    LANDED = "landed"
-    FAILED = "failed"
-
-
-class Undoing(StrEnum):
-    """Where the compensation of a step stands."""
-
-    NONE = "none"
-    RUNNING = "running"
-    WAITING = "waiting"
-    DONE = "done"
-    STUCK = "stuck"
-    WAIVED = "waived"
-
-
-UNDER_WAY = (Phase.RUNNING, Phase.WAITING, Phase.DOUBTFUL)
-MOVING = (Undoing.RUNNING, Undoing.WAITING)
-SETTLED = (Undoing.DONE, Undoing.WAIVED)
-
-
-@dataclass(slots=True)
-class StepRecord:
-    """One effect occurrence: everything that the journal says of one call of a step."""
-
-    ref: int
-    name: str
-    effect: Effect
-    key: str
-    handler: str | None
-    arguments: bytes
-    intent_seq: int
-    started_at: int
-    timeout_ms: int
-    attempt: int = 1
-    lost: int = 0
-    probes: int = 0
-    details: bytes | None = None
-    phase: Phase = Phase.RUNNING
-    due_at: int | None = None
-    doubtful: bool = False
-    landed: bool = False
-    result: bytes | None = None
-    error: bytes | None = None
-    delivered_seq: int | None = None
-    ended_at: int | None = None
-    abandoned: bool = False
-    scopes: tuple[int, ...] = ()
-    window: int | None = None
-    undoing: Undoing = Undoing.NONE
-    undo_attempt: int = 0
-    undo_lost: int = 0
-    undo_due_at: int | None = None
-    undo_started_at: int | None = None
-    undo_error: bytes | None = None
-    cause: str = ""
-
-    @property
-    def may_stand(self) -> bool:
-        """Tell whether the effect is, or may be, in the world (its undoing aside)."""
-        return self.landed or self.doubtful or self.phase in UNDER_WAY
-
-    @property
-    def owed(self) -> bool:
-        """Tell whether its compensation must still succeed if it is undone."""
-        return self.handler is not None and self.may_stand and self.undoing not in SETTLED
-
-    @property
-    def moving(self) -> bool:
-        """Tell whether its forward call is under way, waits for its next attempt, or is in doubt."""
-        return self.phase in UNDER_WAY
-
-    @property
-    def to_settle(self) -> bool:
-        """Tell whether it must be undone although the run goes forward: it failed, or was abandoned."""
-        return self.owed and not self.moving and (self.phase is Phase.FAILED or self.abandoned)
-
-    @property
-    def outcome(self) -> Outcome:
-        """What is known of the effect."""
-        if self.landed:
-            return Outcome.LANDED
-        return Outcome.UNKNOWN if self.may_stand else Outcome.NOT_LANDED
+from amends.sagas.step_record import MOVING, UNDER_WAY, Phase, StepRecord, Undoing
 
 
 @dataclass(slots=True)

@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import AuditRow, Cause, InboxRow
-from amends.sagas.history import History, Phase, StepRecord, Undoing
+from amends.sagas.history import History
 from amends.sagas.journal import Kind
 from amends.sagas.outcome import Outcome
 from amends.sagas.registry import STEPS
+from amends.sagas.step_record import Phase, StepRecord, Undoing
 
 if TYPE_CHECKING:
     from amends.sagas.run import LiveRun

@@ -14,9 +14,10 @@ from amends.sagas import checked
 from amends.sagas.desk import Desk
 from amends.sagas.errors import ActionRefused, InputInvalid, RecordUnreadable, RunEnded, RunNotFound
 from amends.sagas.handle import fold
-from amends.sagas.history import History, StepRecord
+from amends.sagas.history import History
 from amends.sagas.journal import OPERATOR
 from amends.sagas.operating import Act, Action, objection
+from amends.sagas.step_record import StepRecord
 
 StepName = int | str
 WAKES = {Act.UNDO: Wake.UNDO}

@@ -16,8 +16,9 @@ from typing import Any
 from amends.persistence.database import Database
 from amends.persistence.records import RunChange
 from amends.persistence.writer import Writer
-from amends.sagas.driver import Driver, Hooks
+from amends.sagas.driver import Driver
 from amends.sagas.executor import Executor, Settings
+from amends.sagas.held import Hooks
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.scheduler import Scheduler, everything_defined

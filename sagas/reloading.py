@@ -8,7 +8,6 @@ from amends.persistence.records import InboxRow
 from amends.sagas.body import Body
 from amends.sagas.context import CurrentRun
 from amends.sagas.errors import AmendsError
-from amends.sagas.history import Phase, StepRecord, Undoing
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.news import Attempted, News, Turn
@@ -16,6 +15,7 @@ from amends.sagas.outcome import Effect
 from amends.sagas.replay import Diverged, Matcher
 from amends.sagas.run import LiveRun, reason_of
 from amends.sagas.settling import can_undo
+from amends.sagas.step_record import Phase, StepRecord, Undoing
 from amends.sagas.taking import lose
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from amends.sagas.body import Body, Command, Issued, RollBack
-from amends.sagas.history import StepRecord
 from amends.sagas.journal import Entry
+from amends.sagas.step_record import StepRecord
 
 SHOWN = 300
 NON_DETERMINISM = "non-determinism: "

@@ -15,7 +15,7 @@ from amends.sagas.body import Body, Command, RollBack
 from amends.sagas.compensation import UndoOrder
 from amends.sagas.errors import DefinitionError, NoEffect
 from amends.sagas.failure import Failure, describe, rebuild
-from amends.sagas.history import History, Phase, StepRecord, Undoing
+from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.keys import step_key, undo_key
 from amends.sagas.loop import EndlessTurn
@@ -24,6 +24,7 @@ from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.replay import NON_DETERMINISM, Diverged
 from amends.sagas.saga import Saga
+from amends.sagas.step_record import Phase, StepRecord, Undoing
 
 MOST_HELD = 256
 """So many outcomes of reads may wait in memory for the next write."""

@@ -11,11 +11,11 @@ from amends.sagas.body import Body, too_large
 from amends.sagas.compensation import UndoOrder, owed, standing
 from amends.sagas.errors import AmendsError, ResultInvalid
 from amends.sagas.failure import describe
-from amends.sagas.history import Phase, StepRecord, Undoing
 from amends.sagas.journal import Kind
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.registry import HANDLERS
 from amends.sagas.states import end_of
+from amends.sagas.step_record import Phase, StepRecord, Undoing
 
 if TYPE_CHECKING:
     from amends.sagas.run import LiveRun

@@ -11,11 +11,11 @@ from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_und
 from amends.sagas.body import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
-from amends.sagas.history import MOVING, Phase, StepRecord
 from amends.sagas.journal import OPERATOR, Kind, join_read
 from amends.sagas.news import Attempted, Beat, News
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
+from amends.sagas.step_record import MOVING, Phase, StepRecord
 
 if TYPE_CHECKING:
     from amends.sagas.run import LiveRun

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from amends.sagas.compensation import UndoOrder, standing
 from amends.sagas.handle import Standing
-from amends.sagas.history import History, StepRecord, Undoing
+from amends.sagas.history import History
 from amends.sagas.operating import Act, Action, objection
 from amends.sagas.outcome import Outcome
+from amends.sagas.step_record import StepRecord, Undoing
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from amends.persistence.records import Cause, RunRow, Status
 from amends.sagas.errors import DefinitionError, InputInvalid, NonDeterminism
 from amends.sagas.exported import ExportedRun, load_run
 from amends.sagas.failure import Failure
-from amends.sagas.history import Phase
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.news import Turn
 from amends.sagas.reloading import reload
 from amends.sagas.replay import NON_DETERMINISM
 from amends.sagas.run import Limits, LiveRun
 from amends.sagas.saga import Saga
+from amends.sagas.step_record import Phase
 
 LIMITS = Limits(max_payload=1 << 40, max_lost=1 << 40)
 LAST = (Kind.SWITCH, Kind.ENDED)

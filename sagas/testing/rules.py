@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from amends.persistence.records import Status
-from amends.sagas.history import History, StepRecord, Undoing
+from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
+from amends.sagas.step_record import StepRecord, Undoing
 from amends.sagas.testing.ledger import Ledger
 from amends.sagas.testing.store import StoredRun
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import InboxRow, Receipt, RunChange, Write
-from amends.sagas.driver import Driver, Hooks
+from amends.sagas.driver import Driver
 from amends.sagas.errors import StepTimeout
 from amends.sagas.executor import Executor, Settings
 from amends.sagas.failure import describe
+from amends.sagas.held import Hooks
 from amends.sagas.news import Attempt, Attempted, Beat
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import STEPS

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from amends.persistence.records import Status
 from amends.sagas.compensation import owed
-from amends.sagas.history import History, StepRecord, Undoing
+from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.keys import undo_key
 from amends.sagas.outcome import Effect
+from amends.sagas.step_record import StepRecord, Undoing
 from tests.crash.stores import Record
 from tests.crash.world import Call
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from amends.persistence.records import Status
 from amends.sagas.compensation import standing
-from amends.sagas.history import StepRecord, Undoing
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect
+from amends.sagas.step_record import StepRecord, Undoing
 from tests.sagas.programs import Node, program
 from tests.sagas.simulated import Simulation, fold
 from tests.sagas.world import World

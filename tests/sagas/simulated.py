@@ -9,12 +9,13 @@ from typing import Any
 
 from amends.persistence.records import EntryRow, InboxRow, RunChange, RunRow, Status
 from amends.sagas import Saga
-from amends.sagas.history import History, Phase, Undoing
+from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind, from_row
 from amends.sagas.news import Attempt, Attempted, News, Turn
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
 from amends.sagas.states import ENDS
+from amends.sagas.step_record import Phase, Undoing
 from tests.sagas.world import World, answer
 
 BEGINNING = 1_700_000_000_000

@@ -13,8 +13,9 @@ from typing import Any
 from amends.persistence.records import EntryRow, InboxRow, Loaded
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.failure import Failure
-from amends.sagas.history import MOVING, History, Phase, StepRecord, Undoing
+from amends.sagas.history import History
 from amends.sagas.journal import Kind, from_row, split_read
+from amends.sagas.step_record import MOVING, Phase, StepRecord, Undoing
 
 
 @dataclass(frozen=True, slots=True)

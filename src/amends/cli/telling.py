@@ -21,7 +21,8 @@ from amends.cli.statuses import UNSERVED, in_words, style_of
 from amends.cli.story import Event, failure, tell
 from amends.persistence.records import Loaded, RunRow
 from amends.sagas.compensation import owed
-from amends.sagas.history import History, StepRecord, Undoing
+from amends.sagas.history import History
+from amends.sagas.step_record import StepRecord, Undoing
 
 LONGEST_PAYLOAD = 600
 

@@ -1,0 +1,53 @@
+"""What a driver keeps of each run, and whom it deals with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from amends.persistence.records import Loaded, Receipt, RunChange, Write
+from amends.sagas.news import Attempted, News
+from amends.sagas.run import LiveRun
+
+Key = tuple[str, int, bool]
+"""An attempt under way: run, number, whether it is the compensation."""
+
+
+class Submits(Protocol):
+    """Where turns are written; `persistence/writer.py` is it."""
+
+    @property
+    def epoch(self) -> int | None:
+        """The lease under which this worker writes."""
+
+    def submit(self, write: Write, done: Callable[[Receipt], None]) -> None:
+        """Write all or nothing, and tell what became of it."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A run in this process: its epoch, the news that waits for its next turn, what is being written.
+
+    `told` are the outcomes in the turn that is being written: where that is beaten, they are news again.
+    `claimed` is what this worker has claimed meanwhile of a run whose start here is still being written.
+    """
+
+    run: LiveRun
+    epoch: int
+    news: list[News] = field(default_factory=list)
+    told: list[Attempted] = field(default_factory=list)
+    claimed: Loaded | None = None
+    writing: bool = False
+    queued: bool = False
+    written: int = 0
+    mail: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom a driver tells: a run ended or parked, was released until a moment, has to be loaded again."""
+
+    settled: Callable[[str, RunChange], None]
+    released: Callable[[int | None], None]
+    reload: Callable[[str, int], None]
