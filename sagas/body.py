@@ -105,7 +105,8 @@ class Body:
         _check_runnable(step)
         scopes = PATH.get()
         self._check_pivot(step)
-        self._check_scopes(step, scopes)
+        if scopes:
+            self._check_scopes(step, scopes)
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
             raise too_large(f"step {step.name!r}: its arguments", len(arguments), self._limit)
@@ -159,13 +160,14 @@ class Body:
 
     def _check_pivot(self, step: Step[..., Any]) -> None:
         """Refuse a pivot behind what nobody could undo if it failed (S14)."""
-        if step.effect is Effect.PIVOT and self._stays:
+        effect = step.effect
+        if effect is Effect.PIVOT and self._stays:
             raise DefinitionError(
                 f"step {step.name!r} is a pivot, and {self._stays!r} before it is neither a read nor "
                 "irreversible and has no compensation: if the pivot failed, its effect would stay. Give it a "
                 'compensation, declare it effect="irreversible" or "read", or call it after the pivot'
             )
-        if step.effect in (Effect.PLAIN, Effect.RETRIABLE) and not self._stays:
+        if not self._stays and effect in (Effect.PLAIN, Effect.RETRIABLE):
             self._stays = step.name
 
     def _check_scopes(self, step: Step[..., Any], scopes: tuple[int, ...]) -> None:
@@ -174,7 +176,7 @@ class Body:
                 f"step {step.name!r} was called by a task that outlived its savepoint; let the tasks begun "
                 "in a savepoint end before it does: asyncio.TaskGroup waits for them"
             )
-        if scopes and step.effect is Effect.PIVOT:
+        if step.effect is Effect.PIVOT:
             raise DefinitionError(
                 f"step {step.name!r} is a pivot and was called inside a savepoint, which is there to be "
                 "undone; call it behind the block"

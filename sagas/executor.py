@@ -57,6 +57,7 @@ class Flight:
     revoked: bool = False
     started: int | None = None
     told: bool = False
+    pulse: Pulse | None = None
 
     @property
     def key(self) -> Key:
@@ -227,23 +228,24 @@ class Executor:
             call = prepared(flight.called, flight.attempt)
         except Exception as error:  # noqa: BLE001 - decoding runs the application's types; nothing was sent
             return Outcome.NOT_LANDED, None, error
-        pulse = self._pulse(flight)
         try:
-            found = await self._found(flight, call, pulse)
+            found = await self._found(flight, call)
         finally:
-            pulse.close()
-        if pulse.newest is not None and found is not None and not flight.told:
+            if flight.pulse is not None:
+                flight.pulse.close()
+        pulse = flight.pulse
+        if pulse is not None and pulse.newest is not None and found is not None and not flight.told:
             self._tell(flight, found, pulse.newest)
             return None
         return found
 
-    async def _found(self, flight: Flight, call: Callable[[], Any], pulse: Pulse) -> Found | None:
+    async def _found(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
         called, attempt, task = flight.called, flight.attempt, asyncio.current_task()
         flight.started = self._now()
         begin_attempt(attempt.timeout_ms / 1000)
-        STEP.set(self._current(flight, pulse))
-        if task is not None:
-            pulse.watch(task)
+        STEP.set(self._current(flight))
+        if task is not None and isinstance(called, Step) and called.options.heartbeat is not None:
+            self._pulse(flight).watch(task)
         try:
             if flight.thread:
                 return await self._in_thread(flight, call)
@@ -253,7 +255,7 @@ class Executor:
             result = await made if inspect.isawaitable(made) else made
             return landed(called, result, limit=self._settings.max_payload)
         except asyncio.CancelledError as error:
-            return failed(called, self._why_cancelled(attempt, pulse, error))
+            return failed(called, self._why_cancelled(flight, error))
         except KeyboardInterrupt as error:
             if may_be_ctrl_c():
                 raise
@@ -261,15 +263,15 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - whatever a step raises is its outcome
             return failed(called, error)
 
-    def _why_cancelled(self, attempt: Attempt, pulse: Pulse, error: asyncio.CancelledError) -> BaseException:
+    def _why_cancelled(self, flight: Flight, error: asyncio.CancelledError) -> BaseException:
         """Tell a time-out from an error of the step's own; what else was cancelled goes on as that."""
         task = asyncio.current_task()
         if task is None or task.cancelling() == 0:
             return StepFailed("the step cancelled itself", type="asyncio.exceptions:CancelledError")
         expired = self._deadlines.expired(task)
-        if expired or pulse.silent:
+        if expired or (flight.pulse is not None and flight.pulse.silent):
             task.uncancel()
-            return _timed_out(attempt) if expired else _fell_silent(attempt)
+            return _timed_out(flight.attempt) if expired else _fell_silent(flight.attempt)
         raise error
 
     async def _in_thread(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
@@ -314,17 +316,25 @@ class Executor:
         if not self._closed and not future.cancelled() and (found := future.result()) is not None:
             self._tell(flight, found)
 
+    def _beat(self, flight: Flight, details: Any) -> None:
+        """Take a heartbeat, from any thread."""
+        self._pulse(flight).beat(details)
+
     def _pulse(self, flight: Flight) -> Pulse:
+        """Give what hears an attempt's heartbeats; most attempts have none, and cost none."""
+        if flight.pulse is not None:
+            return flight.pulse
         called, attempt = flight.called, flight.attempt
         allowed = called.options.heartbeat if isinstance(called, Step) else None
-        return Pulse(
+        flight.pulse = Pulse(
             self._loop,
             None if allowed is None else allowed.total_seconds(),
             self._stop,
             lambda details: self._report(attempt.run_id, Beat(attempt.ref, attempt.attempt, details)),
         )
+        return flight.pulse
 
-    def _current(self, flight: Flight, pulse: Pulse) -> CurrentStep:
+    def _current(self, flight: Flight) -> CurrentStep:
         attempt = flight.attempt
         return CurrentStep(
             attempt.run_id,
@@ -334,7 +344,7 @@ class Executor:
             (flight.started or 0) + attempt.timeout_ms,
             self._settings.resources,
             None if attempt.details is None else from_json(attempt.details),
-            pulse.beat,
+            functools.partial(self._beat, flight),
         )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from amends.persistence.errors import RecordUnreadable
 from amends.persistence.records import EntryRow
 
@@ -108,7 +110,11 @@ def _meta(meta: dict[str, Any]) -> str:
     if len(meta) == 1 and "started" in meta:
         # Every result that lands has just this; it is written a million times.
         return f'{{"started":{meta["started"]}}}'
-    return json.dumps(meta, separators=(",", ":"))
+    try:
+        return to_json(meta).decode()
+    except ValueError:
+        # Half of a surrogate pair, typed by somebody: the escapes of plain JSON take it.
+        return json.dumps(meta, separators=(",", ":"))
 
 
 def from_row(row: EntryRow) -> Entry:

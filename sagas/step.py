@@ -122,7 +122,8 @@ class StepOptions:
 class Step(Generic[P, R]):
     """A function that touches the world. Calling it in a saga's body makes it a durable step of the run.
 
-    `step.fn` is the plain function. Outside a run, awaiting the call runs the function plainly.
+    `step.fn` is the plain function. Outside a run, awaiting the call runs the function plainly. `effect` is
+    what it does to the world: a step with a compensation is compensatable.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Step(Generic[P, R]):
         self.arguments.resolve()
         self._result: JsonType[Any] | None = None
         self._compensation: Compensation[R] | None = None
+        self.effect: Effect = options.effect or Effect.PLAIN
         if self.arguments._json is not None:  # noqa: SLF001 - resolved: the result is checked at decoration too
             self._result = self._result_type()
         self.probe = None if options.probe is None else Probe(self, options.probe)
@@ -153,13 +155,6 @@ class Step(Generic[P, R]):
         if self._result is None:
             self._result = self._result_type()
         return self._result
-
-    @property
-    def effect(self) -> Effect:
-        """What the step does to the world; a step with a compensation is compensatable."""
-        if self.options.effect is not None:
-            return self.options.effect
-        return Effect.PLAIN if self._compensation is None else Effect.COMPENSATABLE
 
     @property
     def current_compensation(self) -> Compensation[R] | None:
@@ -236,7 +231,7 @@ class Step(Generic[P, R]):
             else checked.duration(timeout, f"{what}: timeout", DefinitionError),
         )
         HANDLERS.add(made.handler, made, fn)
-        self._compensation = made
+        self._compensation, self.effect = made, Effect.COMPENSATABLE
         return fn
 
     def _result_type(self) -> JsonType[Any]:
