@@ -19,6 +19,9 @@ FIGURES = {
     "C": {"p50_ms", "p99_ms"},
     "D": {"starts_per_second", "memory_per_sleeper", "database_per_sleeper", "serving_seconds", "idle_cpu"},
     "E": {"finished_seconds", "ready_seconds", "left", "twice", "lost"},
+    "G": {"resumed_seconds", "resumed_short_seconds", "growth"},
+    "I": {"first_ms", "last_ms", "position_ratio"},
+    "J": {"undone_per_second", "calls_per_second", "cpu_us_per_call"},
 }
 
 
