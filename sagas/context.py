@@ -90,6 +90,8 @@ class CurrentStep:
 
 
 STEP: ContextVar[CurrentStep | None] = ContextVar("amends.step", default=None)
+UNDOING: ContextVar[str] = ContextVar("amends.undoing", default="")
+"""The compensation that is running, by name."""
 
 
 @dataclass(slots=True)

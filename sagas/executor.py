@@ -15,7 +15,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from amends.sagas.calling import Called, Found, called_for, failed, landed, prepared
-from amends.sagas.context import STEP, CurrentStep, begin_attempt
+from amends.sagas.context import STEP, UNDOING, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import StepFailed, StepTimeout
 from amends.sagas.failure import describe
@@ -244,6 +244,8 @@ class Executor:
         flight.started = self._now()
         begin_attempt(attempt.timeout_ms / 1000)
         STEP.set(self._current(flight))
+        if attempt.undoing and called is not None:
+            UNDOING.set(called.name)
         if task is not None and isinstance(called, Step) and called.options.heartbeat is not None:
             self._pulse(flight).watch(task)
         try:

@@ -165,8 +165,18 @@ class Step(Generic[P, R]):
         """Make the call's awaitable: a durable step in a saga's body, the plain function anywhere else."""
         body = context.running_body()
         if body is None:
+            self._check_place()
             return self._plainly(*args, **kwargs)
         return body.step(self, args, kwargs)
+
+    def _check_place(self) -> None:
+        """Refuse new effects in a compensation: nobody would ever undo them (S22)."""
+        undoing = context.UNDOING.get()
+        if undoing and self.effect is not Effect.READ:
+            raise DefinitionError(
+                f"compensation {undoing!r} calls step {self.name!r}: what a step does there is in no journal. Call "
+                f"its plain function, {self.fn.__name__}.fn(...), if it undoes something"
+            )
 
     async def _plainly(self, *args: P.args, **kwargs: P.kwargs) -> R:
         made = self.fn(*args, **kwargs)

@@ -273,3 +273,34 @@ async def test_a_sync_compensation_runs_in_a_thread(sqlite_url: str) -> None:
         await failure(await coordinator.start(body))
     assert all(name.startswith("amends-step") for name in names)
     assert len(names) == 2
+
+
+@on_a_loop
+async def test_a_compensation_can_have_no_new_effects_that_nobody_would_undo(sqlite_url: str) -> None:
+    """S22: a step called in a compensation is refused, and the run parked; its plain function may be called."""
+    done: list[str] = []
+    reserve = reserve_step(done)
+    plainly = [False]
+
+    @step(name="compensations.books")
+    async def books() -> None: ...
+
+    @books.compensation(name="compensations.unbooks", retry=AT_ONCE)
+    async def unbooks(undo: Undo[None]) -> None:
+        await (reserve.fn("plainly") if plainly[0] else reserve("new"))
+
+    @saga
+    async def body() -> None:
+        await books()
+        raise ValueError
+
+    async with Coordinator(sqlite_url) as coordinator:
+        run = await coordinator.start(body)
+        await parked(run)
+        assert [
+            e for e in await run.journal() if b"compensation 'compensations.unbooks'" in (e.payload or b"")
+        ]
+        plainly[0] = True
+        await coordinator.operator("ann").retry(run.id, 1)
+        assert await ended(run) is Status.COMPENSATED
+    assert done == ["plainly"]
