@@ -277,7 +277,7 @@ async def test_a_sync_compensation_runs_in_a_thread(sqlite_url: str) -> None:
 
 @on_a_loop
 async def test_a_compensation_can_have_no_new_effects_that_nobody_would_undo(sqlite_url: str) -> None:
-    """S22: a step called in a compensation is refused, and the run parked; its plain function may be called."""
+    """S22: a step called in a compensation is refused, and the run parked; its plain function isn't."""
     done: list[str] = []
     reserve = reserve_step(done)
     plainly = [False]
