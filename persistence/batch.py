@@ -178,7 +178,9 @@ class _Decider:
             rows.woken[run_id] = (run_id, woken.value, self._now, write.wake is Wake.OPERATOR)
         state.mail += 1
         known.keys.add((run_id, message.key))
-        rows.mails[run_id] = (run_id, state.mail, self._now)
+        before = rows.mails.get(run_id)
+        frees = write.wake in (Wake.CANCEL, Wake.OPERATOR) or (before is not None and bool(before[3]))
+        rows.mails[run_id] = (run_id, state.mail, self._now, frees)
         rows.inbox.append(
             (run_id, state.mail, message.key, message.kind, message.at, message.meta, message.payload, False)
         )

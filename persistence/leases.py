@@ -180,7 +180,12 @@ class Leases:
         )
         self._unpark = (
             update(runs)
-            .where(literals("status", [Status.PARKED]), runs.c.needs.is_not(None), _needs_met(self._backend))
+            .where(
+                literals("status", [Status.PARKED]),
+                runs.c.needs.is_not(None),
+                _needs_met(self._backend),
+                or_(runs.c.cause.is_not(None), _served(self._backend)),
+            )
             .values(
                 status=case((runs.c.cause.is_(None), Status.OPEN.value), else_=Status.COMPENSATING.value),
                 due_at=bindparam("now"),
@@ -218,14 +223,20 @@ class Leases:
 def claimable(backend: Backend) -> ColumnElement[bool]:
     """Say that a run has no owner and can be run by who serves the parameters `sagas` and `handlers`."""
     runs = backend.tables.runs
-    sagas = backend.listed("sagas", {"name": Text, "version": Text})
-    served = tuple_(runs.c.saga, runs.c.version).in_(select(sagas.c.name, sagas.c.version))
+    served = _served(backend)
     undoing = runs.c.status == Status.COMPENSATING.value
     return (
         runs.c.owner.is_(None)
         & literals("status", CLAIMABLE)
         & or_(runs.c.needs.is_(None) & served, _needs_met(backend) & or_(undoing, served))
     )
+
+
+def _served(backend: Backend) -> ColumnElement[bool]:
+    """Say that a worker serves a run's saga in its version."""
+    runs = backend.tables.runs
+    sagas = backend.listed("sagas", {"name": Text, "version": Text})
+    return tuple_(runs.c.saga, runs.c.version).in_(select(sagas.c.name, sagas.c.version))
 
 
 def _needs_met(backend: Backend) -> ColumnElement[bool]:

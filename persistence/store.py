@@ -228,12 +228,13 @@ class Store:
             ),
         )
         self._count_mail = backend.many(
-            {"id": Text, "mail": BigInteger, "now": BigInteger},
+            {"id": Text, "mail": BigInteger, "now": BigInteger, "frees": Boolean},
             lambda cells: (
                 update(runs)
                 .where(runs.c.id == cells["id"])
                 .values(
                     mail=cells["mail"],
+                    needs=case((cells["frees"], null()), else_=runs.c.needs),
                     due_at=case(
                         (
                             runs.c.owner.is_(None)

@@ -55,14 +55,16 @@ def judge(
     return Verdict(Kind.FAILED, meta, news.error)
 
 
-def judge_probe(record: StepRecord, news: Attempted, step: Step[..., Any] | None, *, seed: str) -> Verdict:
+def judge_probe(
+    record: StepRecord, news: Attempted, step: Step[..., Any] | None, *, again: bool, seed: str
+) -> Verdict:
     """Decide what a probe's answer leads to; one that stays away leaves it to a person."""
     meta: dict[str, Any] = {"started": news.started_at, "probed": True}
     if news.outcome is Outcome.LANDED and news.error is None:
         return Verdict(Kind.LANDED, meta, news.result)
     if news.outcome is Outcome.NOT_LANDED:
         meta |= {"outcome": news.outcome.value, "resolved": True}
-        due = None if step is None else _after_absence(record, news, step, seed)
+        due = None if step is None or not again else _after_absence(record, news, step, seed)
         if due is not None:
             return Verdict(Kind.RETRY, {**meta, "due": due}, record.error)
         return Verdict(Kind.FAILED, meta, record.error)
@@ -135,7 +137,8 @@ def _in_doubt(
         return False
     if record.effect is Effect.PIVOT:
         return True
-    return again and (pivoted or (step is not None and step.options.on_unknown in ASKING))
+    asks = step is not None and step.options.on_unknown in ASKING
+    return (asks and record.handler is None) or (again and (pivoted or asks))
 
 
 def _due(

@@ -144,8 +144,8 @@ class Body:
             )
 
     def roll_back(self, number: int) -> asyncio.Future[None]:
-        """Have a savepoint's steps undone. Raises `DefinitionError` while some are under way."""
-        self.close_scope(number)
+        """Have a savepoint's steps undone; those under way are let end first."""
+        self._over.add(number)
         future: asyncio.Future[None] = self.loop.create_future()
         self._rolling[number] = future
         if not self.loop.shutting:

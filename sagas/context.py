@@ -47,7 +47,7 @@ class RunningBody(Protocol):
         """End a savepoint whose steps stay. Raises `DefinitionError` while some are under way."""
 
     def roll_back(self, number: int) -> asyncio.Future[None]:
-        """Have a savepoint's steps undone. Raises `DefinitionError` while some are under way."""
+        """Have a savepoint's steps undone; those under way are let end first."""
 
 
 def running_body() -> RunningBody | None:

@@ -362,7 +362,7 @@ class Driver:
         self._writer.submit(write, functools.partial(self._gave_in, held, turn))
 
     def _gave_in(self, held: Held, turn: Turn, receipt: Receipt) -> None:
-        self._drop(held)
+        self._hand_over(held)
         if receipt.written is Written.DONE and turn.change is not None:
             self._hooks.settled(held.run.row.id, turn.change)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import time
 from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -295,7 +296,9 @@ class Executor:
 
     def _guarded(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
         """Call in the thread, unless it must not start any more; whatever it raises is its outcome."""
-        if flight.revoked or not self._lease_good():
+        while not (flight.revoked or flight.told or self._lease_good()):
+            time.sleep(LEASE_POLL)
+        if flight.revoked or flight.told:
             return None
         try:
             result = call()

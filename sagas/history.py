@@ -233,7 +233,9 @@ def _stop_waiting(step: StepRecord, entry: Entry) -> None:
     """End a step's wait for its next attempt, or for a probe; an attempt that was due may have been sent."""
     if step.phase is Phase.WAITING:
         due = step.due_at is not None and step.due_at <= entry.at
-        step.phase, step.due_at = Phase.RUNNING if due else Phase.FAILED, None
+        unknown = step.effect is Effect.PIVOT and step.doubtful
+        rest = Phase.DOUBTFUL if unknown else Phase.FAILED
+        step.phase, step.due_at = Phase.RUNNING if due else rest, None
     elif step.phase is Phase.DOUBTFUL and step.handler is not None:
         # Its compensation copes with what nobody knows.
         step.phase, step.due_at = Phase.FAILED, None

@@ -69,6 +69,9 @@ def objection(history: History, action: Action) -> str | None:
         step = history.steps.get(action.ref or 0)
         if step is None:
             return f"the run has no step {action.ref}"
+        given_up = history.compensating or step.abandoned
+        if action.act is Act.RETRY and step.phase is Phase.DOUBTFUL and given_up:
+            return f"step {step.ref} ({step.name}) was given up: say whether it landed, it isn't tried again"
         return OBJECTIONS[action.act](step, action)
     if action.act is Act.UNDO:
         return _to_undo(history)

@@ -32,6 +32,7 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
         _replay(run, entries, matcher)
     except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
         run.park(reason_of(problem), mends=isinstance(problem, Diverged))
+        run.of_body = isinstance(problem, (Diverged, EndlessTurn))
         _fold_rest(run, entries)
     if run.history.parked:
         run.lost = run.lost or run.history.parked_lost

@@ -75,6 +75,8 @@ class LiveRun:
         self.orders: dict[int, UndoOrder] = {}
         self.park_reason = ""
         self.park_needs: str | None = None
+        # The reason to park lies in the body alone: it is forgotten when the run turns round.
+        self.of_body = False
         self.needs: str | None = None
         self.window: int | None = None
 
@@ -97,6 +99,7 @@ class LiveRun:
             taking.take(self, item, now)
         except PARKING as problem:
             self.park(reason_of(problem), mends=isinstance(problem, Diverged))
+            self.of_body = isinstance(problem, (Diverged, EndlessTurn))
 
     def _settle(self, now: int) -> None:
         try:
@@ -104,6 +107,7 @@ class LiveRun:
             settling.settle(self, now)
         except PARKING as problem:
             self.park(reason_of(problem), mends=isinstance(problem, Diverged))
+            self.of_body = isinstance(problem, (Diverged, EndlessTurn))
         if not self.executing and not self._leaves():
             settling.leave(self, now)
 
@@ -168,6 +172,8 @@ class LiveRun:
     ) -> None:
         """Append an entry that may be news to the body, and let the body go on with it."""
         entry, delivered = self.record(kind, at, ref, attempt, name, meta, payload)
+        if self.body is not None and not self.park_reason:
+            settling.turn_round(self, at)
         if self.body is not None and not self.park_reason:
             if delivered is not None or kind in (Kind.FIRED, Kind.ROLLED_BACK):
                 self.advance(entry, delivered)
@@ -279,6 +285,9 @@ class LiveRun:
     def switch(self, cause: Cause, now: int, error: bytes | None = None) -> None:
         """Decide: from here on the run compensates, and its body never runs again."""
         self.close()
+        if self.of_body:
+            # What is wrong with a body doesn't matter any more: compensating reads the journal.
+            self.park_reason, self.park_needs, self.of_body = "", None, False
         self.executing.difference_update((ref, 1, False) for ref in self.reads)
         self.reads.clear()
         self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)

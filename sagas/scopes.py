@@ -17,9 +17,10 @@ PATH: ContextVar[tuple[int, ...]] = ContextVar("amends.savepoints", default=())
 async def savepoint() -> AsyncIterator[None]:
     """Undo exactly the steps called in this block when an error leaves it, then let the error go on.
 
-    The tasks begun in the block must have ended: use `asyncio.TaskGroup`. Cancelling doesn't interrupt the
-    undoing. Blocks may be nested; what is called again afterwards gets new keys. Outside a run it does
-    nothing. Raises `DefinitionError` where steps called in the block are still under way when it is left.
+    Steps that are still under way then are let end and undone too. Cancelling doesn't interrupt the undoing.
+    Blocks may be nested; what is called again afterwards gets new keys. Outside a run it does nothing.
+    Raises `DefinitionError` where the block is left without an error while steps called in it are under way,
+    or a task that outlives it calls another one: use `asyncio.TaskGroup`.
 
     >>> async with savepoint():
     ...     seat = await book_seat(flight)

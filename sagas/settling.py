@@ -29,7 +29,7 @@ def fire_due(run: LiveRun, now: int) -> None:
     start_due(run, now)
     if run.park_reason:
         return
-    _turn_round(run, now)
+    turn_round(run, now)
     fired = 0
     while run.body is not None and (number := run.body.loop.due(now)) is not None:
         fired += 1
@@ -38,7 +38,7 @@ def fire_due(run: LiveRun, now: int) -> None:
         run.tell(Kind.FIRED, now, number)
 
 
-def _turn_round(run: LiveRun, now: int) -> None:
+def turn_round(run: LiveRun, now: int) -> None:
     """Let a cancel or the deadline come; a pivot under way is waited for, one that landed stands (S14)."""
     history, deadline = run.history, run.row.deadline_at
     if history.compensating or history.ended or history.pivots:
@@ -77,8 +77,11 @@ def settle(run: LiveRun, now: int) -> None:
     """Undo what must be undone, and end the run where nothing is left to do."""
     run.window = None
     if not run.history.compensating and not run.park_reason:
-        seen = -1
+        seen, rounds = -1, 0
         while seen != run.history.seq and not run.park_reason:
+            rounds += 1
+            if rounds > MOST_FIRED:
+                raise EndlessTurn(rounds)
             # What the body hears of a savepoint may let it ask for the next one.
             seen = run.history.seq
             _undo_beside(run, now)
@@ -102,7 +105,7 @@ def leave(run: LiveRun, now: int) -> None:
     elif run.history.compensating:
         _leave_compensating(run, now)
     elif run.body is not None and (not run.body.returned or run.body.loop.unfinished()):
-        if run.history.stuck and wake_at(run) is None:
+        if run.history.stuck and _body_waits(run):
             _write_parked(run, _stuck(run), now)
         elif wake_at(run) is None:
             _write_parked(
@@ -124,6 +127,11 @@ def wake_at(run: LiveRun) -> int | None:
     if run.row.deadline_at is not None and _deadline_counts(run):
         moments.append(run.row.deadline_at)
     return min(moments, default=None)
+
+
+def _body_waits(run: LiveRun) -> bool:
+    timer = None if run.body is None else run.body.loop.next_due_ms()
+    return not run.dues and run.window is None and timer is None
 
 
 def _deadline_counts(run: LiveRun) -> bool:

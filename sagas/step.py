@@ -174,8 +174,8 @@ class Step(Generic[P, R]):
         undoing = context.UNDOING.get()
         if undoing and self.effect is not Effect.READ:
             raise DefinitionError(
-                f"compensation {undoing!r} calls step {self.name!r}: what a step does there is in no journal. "
-                f"Call its plain function, {self.fn.__name__}.fn(...), if it undoes something"
+                f"compensation {undoing!r} calls step {self.name!r}: what a step does there is in no "
+                f"journal. Call its plain function, {self.fn.__name__}.fn(...), if it undoes something"
             )
 
     async def _plainly(self, *args: P.args, **kwargs: P.kwargs) -> R:

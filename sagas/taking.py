@@ -85,10 +85,10 @@ def _take_outcome(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> 
     if item.details is not None:
         _take_beat(run, step.ref, item.attempt, item.details, now)
     definition, seed = STEPS.get(step.name), f"{run.row.id}/{step.ref}"
+    again = not (run.history.compensating or step.abandoned)
     if item.probing:
-        verdict = judge_probe(step, item, definition, seed=seed)
+        verdict = judge_probe(step, item, definition, again=again, seed=seed)
     else:
-        again = not (run.history.compensating or step.abandoned)
         verdict = judge(step, item, definition, again=again, seed=seed, pivoted=run.history.pivoted)
     run.tell(verdict.kind, now, step.ref, item.attempt, step.name, verdict.meta, verdict.payload)
     if step.phase in (Phase.WAITING, Phase.DOUBTFUL) and "due" in verdict.meta:

@@ -94,7 +94,7 @@ def page() -> str:
             "",
             "Made by `python -m tests.rule_table` from the tests' docstrings; a test keeps it current. Paths",
             "are below `tests/`. Beside these, the kill matrix (`crash/test_kill_matrix.py`) checks after",
-            "every kill what can be seen in the world and the journal, and the simulator does under every seed.",
+            "every kill what can be seen in the world and the journal, and the simulator under every seed.",
             "",
             "| rule | in a few words | proved by |",
             "|---|---|---|",
