@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf
 
 from amends.sagas.outcome import Effect
@@ -51,11 +51,6 @@ class UndoOrder:
         for item in kept:
             heapq.heappush(self._idle, item)
         return found, again
-
-    def put_back(self, steps: Iterable[StepRecord]) -> None:
-        """Return steps that `ready` gave and that were not started after all."""
-        for step in steps:
-            heapq.heappush(self._idle, (-_delivered(step), -step.intent_seq, step.ref))
 
     def _last_unsettled(self) -> float:
         while self._unsettled:

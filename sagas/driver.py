@@ -25,9 +25,9 @@ from amends.persistence.records import Status as Stored
 from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
-from amends.sagas.held import Held, Hooks, Key, Submits
+from amends.sagas.held import Held, Hooks, Submits
 from amends.sagas.journal import Entry, Kind, from_row
-from amends.sagas.news import Attempted, Beat, Turn
+from amends.sagas.news import Attempted, Beat, Key, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
@@ -217,8 +217,9 @@ class Driver:
             self._alarm.set(run_id, None)
             self._alarm.set(f"{run_id}\0reads", None)
         held.run.close()
-        if held.claimed is not None:
-            self.adopt(held.claimed, held.claimed.epoch or 0)
+        claimed, held.claimed = held.claimed, None
+        if claimed is not None:
+            self.adopt(claimed, claimed.epoch or 0)
         if not self._held:
             self._idle.set()
 

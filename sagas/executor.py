@@ -21,7 +21,7 @@ from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import StepFailed, StepTimeout
 from amends.sagas.failure import describe
 from amends.sagas.interrupts import may_be_ctrl_c
-from amends.sagas.news import Attempt, Attempted, Beat
+from amends.sagas.news import Attempt, Attempted, Beat, Key
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.pulse import Pulse
 from amends.sagas.step import Step
@@ -32,7 +32,6 @@ PATIENCE = 2.0
 """Seconds that an attempt has to end after it was cancelled; then it is given up, and heard of late."""
 
 Report = Callable[[str, Attempted | Beat], None]
-Key = tuple[str, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +90,6 @@ class Executor:
         self._threads = 0
         self._cut: list[Flight] = []
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
-
-    @property
-    def under_way(self) -> int:
-        """How many attempts are being executed or wait for a place."""
-        return len(self._flights) + len(self._waiting) + len(self._for_threads)
 
     def start(self, attempt: Attempt) -> None:
         """Execute an attempt, as soon as there is a place for it."""

@@ -10,9 +10,6 @@ from amends.persistence.records import Loaded, Receipt, RunChange, Write
 from amends.sagas.news import Attempted, News
 from amends.sagas.run import LiveRun
 
-Key = tuple[str, int, bool]
-"""An attempt under way: run, number, whether it is the compensation."""
-
 
 class Submits(Protocol):
     """Where turns are written; `persistence/writer.py` is it."""

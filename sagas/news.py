@@ -8,6 +8,9 @@ from amends.persistence.records import AuditRow, InboxRow, RunChange
 from amends.sagas.journal import Entry
 from amends.sagas.outcome import Outcome
 
+Key = tuple[str, int, bool]
+"""An attempt under way: run, number, whether it is the compensation."""
+
 
 @dataclass(slots=True)
 class Attempt:
