@@ -39,8 +39,7 @@ FAILURES = (Mishap.FAILS, Mishap.TIMES_OUT, Mishap.UNANSWERED)
 class Point:
     """A point of a run at which something can go wrong: a durable write, or a call of a step.
 
-    `number` counts the writes, or the calls, of the run from 1; `what` says which one it is; `turned` tells
-    that the run is being undone already.
+    `number` counts the writes, or the calls, of the run from 1; `what` says which one it is.
     """
 
     kind: str
@@ -49,7 +48,6 @@ class Point:
     at: int
     worker: str
     attempt: Attempt | None = None
-    turned: bool = False
 
     @property
     def undoing(self) -> bool:

@@ -84,10 +84,6 @@ class Stage:
         return self.store.runs.get(RUN_ID)
 
     @property
-    def _turned(self) -> bool:
-        return self.run is not None and self.run.switched
-
-    @property
     def digest(self) -> str:
         """The hash of everything that happened: the same for the same seed."""
         return hashlib.blake2b("\n".join(self.lines).encode(), digest_size=12).hexdigest()
@@ -120,9 +116,7 @@ class Stage:
         """Apply a write; None where its worker died before that, or before it could be told."""
         self._writes += 1
         kinds = " ".join(_entry(row.kind, row.name) for row in write.entries)
-        point = Point(
-            "write", self._writes, kinds or _bare(write), self.now(), worker.name, None, self._turned
-        )
+        point = Point("write", self._writes, kinds or _bare(write), self.now(), worker.name)
         mishap = self._meet(point)
         if mishap is Mishap.KILLED_BEFORE:
             self.kill(worker)
@@ -144,7 +138,7 @@ class Stage:
     def begin_call(self, worker: Worker, attempt: Attempt) -> Mishap | None:
         """Decide what becomes of a call, and note it where it is made."""
         self._calls += 1
-        point = Point("call", self._calls, _called(attempt), self.now(), worker.name, attempt, self._turned)
+        point = Point("call", self._calls, _called(attempt), self.now(), worker.name, attempt)
         self._check_call(attempt)
         mishap = self._standing(attempt) or self._meet(point)
         if mishap in FAILURES and not attempt.undoing:
