@@ -120,6 +120,10 @@ def _row(run: Mapping[str, Any]) -> RunRow:
         mail=0,
         lost=0,
         needs=None,
+        parent=run.get("parent"),
+        parent_ref=run.get("parent_ref"),
+        root=run.get("root"),
+        no_pivot=run.get("no_pivot"),
     )
 
 
