@@ -314,7 +314,7 @@ class Driver:
             late = [item for item in held.news if isinstance(item, Attempted)]
             self._told[held.run.row.id] = [*held.told, *late]
             self._hooks.reload(held.run.row.id, held.epoch)
-        elif receipt.written is Written.REFUSED:
+        elif receipt.written is Written.REFUSED and done is None:
             self._give_in(held, RuntimeError(f"the database refuses what the run writes: {receipt.reason}"))
         else:
             self._hand_over(held)
