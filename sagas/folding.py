@@ -154,6 +154,7 @@ def _retry(history: History, entry: Entry) -> StepRecord:
 def _lost(history: History, entry: Entry) -> StepRecord:
     step = history.of(entry)
     step.doubtful, step.window = True, entry.meta["window"]
+    step.astray |= {entry.attempt or step.attempt}
     step.lost += 0 if entry.meta.get("drained") else 1
     if entry.meta.get("final"):
         step.phase, step.ended_at, step.error, step.due_at = Phase.FAILED, entry.at, entry.payload, None
@@ -209,6 +210,11 @@ def _late(history: History, entry: Entry) -> StepRecord | None:
         return None
     history.ended = False
     _weigh(step, entry)
+    if entry.meta.get("outcome") != Outcome.UNKNOWN:
+        step.astray -= {entry.attempt or 0}
+    if not step.astray:
+        # Of whatever was lost it is known what came of it.
+        step.window = None
     if entry.meta.get("after_undo"):
         history.landed_after_undo[step.ref] = step
     if step.result is None and entry.payload is not None and entry.meta.get("outcome") == Outcome.LANDED:
