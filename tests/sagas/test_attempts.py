@@ -38,6 +38,34 @@ def test_the_attempt_after_a_lost_one_is_on_record_before_it_runs() -> None:
     check_end(run)
 
 
+def test_the_compensation_of_what_came_before_waits_for_the_later_one() -> None:
+    """S7: it starts when the later effect is undone, not when that has begun."""
+    run = simulate(THEN_FAILS)
+    run.claim()
+    for _ in range(2):
+        run.land(0)
+        run.turn()
+    assert [(flight.attempt.ref, flight.attempt.undoing) for flight in run.flying] == [(2, True)]
+    run.land(0)
+    run.turn()
+    assert [(flight.attempt.ref, flight.attempt.undoing) for flight in run.flying] == [(1, True)]
+
+
+def test_a_late_outcome_lets_nothing_go_on() -> None:
+    """S5: the run holds its second attempt when the first one's answer comes; that one is waited for."""
+    run = simulate(THEN_FAILS)
+    run.claim()
+    first = run.flying[0]
+    run.land(0, word="timeout")
+    run.turn()
+    run.advance()
+    run.claim()
+    run.report(answer(first.attempt, "ok", first.started, run.now))
+    run.turn()
+    assert run.journal[-1].kind is Kind.LATE
+    assert [(flight.attempt.ref, flight.attempt.attempt) for flight in run.flying] == [(1, 2)]
+
+
 def test_a_late_result_does_not_replace_the_recorded_one() -> None:
     """S8: the compensation gets the result that the body got, whatever another attempt returned."""
     run = simulate(THEN_FAILS)
