@@ -17,9 +17,9 @@ the test that catches it, one that cites the rule. `make planted` proves that:
 2. It runs all the named tests without any bug: they pass.
 3. It runs `make check` on the bugs, as many together as fit beside each other, and on each alone where that
    complains: linters and type checkers notice none of them, so that the tests have to.
-4. It plants each bug alone, and runs its test, which must fail by what it asserts. An import that breaks, an
-   error in a fixture, or a run of pytest that never ends doesn't count; a test that hangs counts once
-   pytest-timeout has failed it.
+4. It plants each bug alone, and runs its test, which must fail by what it asserts, or because a run ended
+   otherwise than the test claims. An import that breaks, an error in a fixture, or a run of pytest that never
+   ends doesn't count; a test that hangs counts once pytest-timeout has failed it.
 
 `make planted ARGS="S09 L"` does it for some, `ARGS="--no-check S09"` without the third step. `make test`
 only sees that every patch fits the code, and that its test is there and cites the rule.

@@ -14,8 +14,11 @@ from tests.planted.scratch import Scratch
 
 SECONDS = 30
 """So long one test may take; one that hangs is failed by pytest-timeout, which is an assertion too."""
-ASSERTIONS = ("AssertionError", "Failed", "SimulationFailed", "CrashTestFailed")
-"""The errors by which a test says that something behaves otherwise than it claims."""
+ASSERTIONS = ("AssertionError", "Failed", "SimulationFailed", "CrashTestFailed", "RunFailed", "RunParked")
+"""The errors by which a test says that something behaves otherwise than it claims.
+
+The last two say of a run that was waited for that it ended otherwise.
+"""
 SHOWN = 1_500
 
 
