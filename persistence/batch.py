@@ -35,6 +35,7 @@ _FENCED: Final = Receipt(Written.FENCED)
 _ENDED: Final = Receipt(Written.ENDED)
 _KNOWN: Final = Receipt(Written.KNOWN)
 _UNKNOWN_RUN: Final = Receipt(Written.UNKNOWN_RUN)
+_FREEING: Final = (Wake.CANCEL, Wake.OPERATOR, Wake.CHILD)
 _entry_cells: Final = attrgetter(*ENTRY_COLUMNS)
 _audit_cells: Final = attrgetter(*AUDIT_COLUMNS)
 
@@ -99,11 +100,16 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
         start = write.start
         if start is not None and start.id not in ask.starts:
             ask.starts[start.id] = _run_cells(write, start, worker)
+        for child in write.starts:
+            ask.starts.setdefault(child.id, _run_cells(write, child, worker))
         if _needs_row(write):
             ask.runs.add(write.run_id)
         if write.inbox is not None:
             ask.runs.add(write.inbox.run_id)
             ask.keys.add((write.inbox.run_id, write.inbox.key))
+        for told in write.tells:
+            ask.runs.add(told.row.run_id)
+            ask.keys.add((told.row.run_id, told.row.key))
     return ask
 
 
@@ -129,57 +135,57 @@ class _Decider:
     def receipt(self, write: Write) -> Receipt | None:
         if write.epoch is not None and write.epoch != self._epoch:
             return _FENCED
-        start = write.start
-        if start is not None:
-            if start.id in self._unstarted:
+        starts = write.starts if write.start is None else (write.start, *write.starts)
+        for new in starts:
+            if new.id in self._unstarted:
                 return None
-            if start.id not in self._free:
-                return _TAKEN
-            self._free.discard(start.id)
+            if new.id not in self._free:
+                return _TAKEN if new is write.start else _refused_child(new)
+        self._free.difference_update(new.id for new in starts)
         receipt = self._decided(write)
-        if start is not None and receipt is not DONE:
-            self._unstarted.add(start.id)
-            self.rows.unstarted.append((start.id,))
+        if receipt is not DONE:
+            self._unstarted.update(new.id for new in starts)
+            self.rows.unstarted.extend((new.id,) for new in starts)
         return receipt
 
     def _decided(self, write: Write) -> Receipt | None:
-        message = write.inbox
-        if message is not None and message.run_id in self._known.locked:
+        message, locked = write.inbox, self._known.locked
+        if locked and not locked.isdisjoint(_wanted(write)):
             return None
         if _needs_row(write):
-            if write.run_id in self._known.locked:
-                return None
             state = self._known.runs.get(write.run_id)
             if state is None:
                 return Receipt(Written.REFUSED, f"there is no run {write.run_id!r}")
             if write.mail is not None and state.mail > write.mail:
                 return _BEATEN
         if message is not None:
-            put = self._put(message, write)
-            # A turn that tells another run something stands, whatever has become of that run.
-            if put is not DONE and message.run_id == write.run_id:
+            put = self._put(message, write.wake, fresh=write.fresh)
+            if put is not DONE:
                 return put
+        for told in write.tells:
+            # A turn that tells another run something stands, whatever has become of that run.
+            self._put(told.row, told.wake)
         self._write(write)
         return DONE
 
-    def _put(self, message: InboxRow, write: Write) -> Receipt:
+    def _put(self, message: InboxRow, wake: Wake, *, fresh: bool = False) -> Receipt:
         """Put a message into a run's inbox, unless it is there or comes too late."""
         known, rows, run_id = self._known, self.rows, message.run_id
         if (run_id, message.key) in known.keys:
-            return _KNOWN if write.fresh else DONE
+            return _KNOWN if fresh else DONE
         state = known.runs.get(run_id)
         if state is None:
             return _UNKNOWN_RUN
-        woken = _woken(state, write.wake)
+        woken = _woken(state, wake)
         if woken in ENDED:
             return _ENDED
         if woken is not state.status:
             state.status = woken
-            rows.woken[run_id] = (run_id, woken.value, self._now, write.wake is Wake.OPERATOR)
+            rows.woken[run_id] = (run_id, woken.value, self._now, wake is Wake.OPERATOR)
         state.mail += 1
         known.keys.add((run_id, message.key))
         before = rows.mails.get(run_id)
-        frees = write.wake in (Wake.CANCEL, Wake.OPERATOR) or (before is not None and bool(before[3]))
+        frees = wake in _FREEING or (before is not None and bool(before[3]))
         rows.mails[run_id] = (run_id, state.mail, self._now, frees)
         rows.inbox.append(
             (run_id, state.mail, message.key, message.kind, message.at, message.meta, message.payload, False)
@@ -204,7 +210,7 @@ class _Decider:
                 self._known.runs[run_id].cause = change.cause
         elif write.progressed and not starts_itself:
             rows.progressed.append((run_id,))
-        if write.start is not None and (write.epoch is None or not starts_itself):
+        if write.starts or (write.start is not None and (write.epoch is None or not starts_itself)):
             rows.news = True
         if write.audit:
             rows.audit.extend(map(_audit_cells, write.audit))
@@ -213,13 +219,27 @@ class _Decider:
 def _woken(state: RunState, wake: Wake) -> Status:
     """Return the status in which a message leaves a run; an end, where it comes too late."""
     if state.status in ENDED:
-        reopens = wake is (Wake.UNDO if state.status is Status.COMPLETED else Wake.EVIDENCE)
-        return Status.COMPENSATING if reopens else state.status
-    if state.status is not Status.PARKED or wake not in (Wake.CANCEL, Wake.OPERATOR):
+        fitting = Wake.UNDO if state.status is Status.COMPLETED else Wake.EVIDENCE
+        return Status.COMPENSATING if wake in (fitting, Wake.PARENT) else state.status
+    if state.status is not Status.PARKED or wake not in _FREEING:
         return state.status
     if state.cause is None:
         return Status.OPEN
-    return Status.COMPENSATING if wake is Wake.OPERATOR else Status.PARKED
+    return Status.PARKED if wake is Wake.CANCEL else Status.COMPENSATING
+
+
+def _wanted(write: Write) -> list[str]:
+    """Name the runs whose rows must be locked for a write."""
+    told = [told.row.run_id for told in write.tells]
+    if write.inbox is not None:
+        told.append(write.inbox.run_id)
+    return [*told, write.run_id] if _needs_row(write) else told
+
+
+def _refused_child(child: NewRun) -> Receipt:
+    return Receipt(
+        Written.REFUSED, f"the id {child.id!r} of its child run belongs to a run that somebody started"
+    )
 
 
 def _needs_row(write: Write) -> bool:
@@ -278,4 +298,8 @@ def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
         0,
         0,
         change.needs,
+        start.parent,
+        start.parent_ref,
+        start.root,
+        start.no_pivot,
     )

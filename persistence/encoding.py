@@ -41,6 +41,11 @@ class Encoder:
             if change is None
             else replace(change, result=self._some(change.result), error=self._some(change.error)),
             inbox=None if inbox is None else replace(inbox, payload=self._some(inbox.payload)),
+            starts=tuple(replace(child, input=encode(child.input)) for child in write.starts),
+            tells=tuple(
+                replace(told, row=replace(told.row, payload=self._some(told.row.payload)))
+                for told in write.tells
+            ),
         )
 
     def _some(self, data: bytes | None) -> bytes | None:
@@ -54,6 +59,7 @@ def _check_ids(write: Write) -> None:
         ids.append(write.start.id)
     if write.inbox is not None:
         ids += (write.inbox.run_id, write.inbox.key)
+    ids += [child.id for child in write.starts]
     for text in ids:
         if not storable(text):
             raise ValueError(f"{text!r} holds NUL or half of a surrogate pair, which databases don't store")

@@ -31,7 +31,11 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to be inserted, if its id is still free. Times are milliseconds of database time."""
+    """A run to be inserted, if its id is still free. Times are milliseconds of database time.
+
+    A child run names its `parent` and the number of the call there, and the `root` above both; `no_pivot`
+    says why nothing in it may be beyond undoing.
+    """
 
     id: str
     saga: str
@@ -40,6 +44,10 @@ class NewRun:
     created_at: int
     deadline_at: int | None = None
     queue: str = "default"
+    parent: str | None = None
+    parent_ref: int | None = None
+    root: str | None = None
+    no_pivot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,8 @@ class RunRow:
 
     `mail` counts the inbox rows ever written for the run; `lost` counts the take-overs from dead workers
     since the run last made progress; `needs` names what a parked or released run waits for
-    (a compensation handler); `owner` is the worker that holds the run. `unreadable` says why a payload
-    couldn't be decoded (it is left empty then).
+    (a compensation handler); `owner` is the worker that holds the run. `parent` to `no_pivot` are a child
+    run's (see `NewRun`). `unreadable` says why a payload couldn't be decoded (it is left empty then).
     """
 
     id: str
@@ -69,6 +77,10 @@ class RunRow:
     mail: int
     lost: int
     needs: str | None
+    parent: str | None = None
+    parent_ref: int | None = None
+    root: str | None = None
+    no_pivot: str | None = None
     unreadable: str = ""
 
 
@@ -150,6 +162,18 @@ class Wake(StrEnum):
     """A run that has ended, but for a completed one."""
     UNDO = "undo"
     """A run that has completed."""
+    PARENT = "parent"
+    """A run that has ended, however it did: its parent wants it undone, and to be told."""
+    CHILD = "child"
+    """A parked run, since what it waits for goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A message that a run's turn puts into another run's inbox, and whom it wakes."""
+
+    row: InboxRow
+    wake: Wake = Wake.NONE
 
 
 @dataclass(slots=True)
@@ -158,7 +182,8 @@ class Write:
 
     `epoch` is the lease under which the run was claimed (None: an unowned write that needs no lease).
     `mail` makes the write conditional: it loses when the run has more inbox rows than that.
-    `taken` are the numbers of the inbox rows that became journal entries.
+    `taken` are the numbers of the inbox rows that became journal entries. `starts` are child runs, and
+    `tells` what other runs are told.
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
     the rest of the write, as `KNOWN`; otherwise such a row is done.
     """
@@ -175,6 +200,8 @@ class Write:
     wake: Wake = Wake.NONE
     fresh: bool = False
     audit: tuple[AuditRow, ...] = ()
+    starts: tuple[NewRun, ...] = ()
+    tells: tuple[Tell, ...] = ()
 
 
 class Written(StrEnum):

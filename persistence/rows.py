@@ -26,6 +26,10 @@ RUN_COLUMNS: Final = (
     "mail",
     "lost",
     "needs",
+    "parent",
+    "parent_ref",
+    "root",
+    "no_pivot",
 )
 ENTRY_COLUMNS: Final = (
     "run_id",

@@ -186,17 +186,24 @@ def _runs(maker: _Maker) -> Table:
         _number("mail"),
         _number("lost"),
         _words_or_null("needs"),
+        Column("parent", _key_type()),
+        _number_or_null("parent_ref"),
+        Column("root", _key_type()),
+        _words_or_null("no_pivot"),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", _one_of("status", Status)),
         maker.check("runs", "cause_known", f"cause IS NULL OR {_one_of('cause', Cause)}"),
         maker.check("runs", "ended_at_end", f"(ended_at IS NOT NULL) = ({_one_of('status', ENDED)})"),
         maker.check("runs", "ended_is_idle", "ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)"),
         maker.check("runs", "counts", "mail >= 0 AND lost >= 0"),
+        maker.check("runs", "child_whole", "(parent IS NULL) = (root IS NULL)"),
     )
     maker.index(table, "due", "due_at", where=f"owner IS NULL AND {_one_of('status', CLAIMABLE)}")
     maker.index(table, "owned", "owner", where="owner IS NOT NULL")
     maker.index(table, "parked", "created_at", "id", where=_one_of("status", [Status.PARKED]))
     maker.index(table, "created", "created_at", "id")
+    maker.index(table, "children", "parent", "created_at", "id", where="parent IS NOT NULL")
+    maker.index(table, "tree", "root", where="root IS NOT NULL")
     return table
 
 

@@ -5,6 +5,7 @@ from amends.sagas.check import DeterminismWarning
 from amends.sagas.context import (
     CurrentRun,
     CurrentStep,
+    continue_as_new,
     current_run,
     current_step,
     now,
@@ -118,6 +119,7 @@ __all__ = [
     "UnknownSaga",
     "UnsupportedDatabase",
     "WorkerLost",
+    "continue_as_new",
     "current_run",
     "current_step",
     "now",

@@ -8,7 +8,7 @@ import random
 import zlib
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, PayloadTooLarge
@@ -24,14 +24,18 @@ MAX_CALLBACKS = 100_000
 SPREAD = 0x9E3779B97F4A7C15
 
 
+Called = Step[..., Any] | Saga[..., Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A step that the body asks for, numbered in the order of asking."""
+    """A step or child run that the body asks for, numbered in the order of asking."""
 
     ref: int
-    step: Step[..., Any]
+    step: Called
     arguments: bytes
     scopes: tuple[int, ...] = ()
+    no_pivot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,24 @@ class RollBack:
     ref: int
 
 
-Issued = Command | RollBack
+@dataclass(frozen=True, slots=True)
+class StartOver:
+    """The new beginning with new input that the body asks for."""
+
+    ref: int
+    arguments: bytes
+
+
+Issued = Command | RollBack | StartOver
 
 
 class Body:
     """The running body of one run.
 
     It knows nothing of the journal: `start`, `deliver`, `reject` and `fire` let it go on until it blocks;
-    `issued` and `given_up` then hold what it asked for and which calls it no longer waits for.
+    `issued` and `given_up` then hold what it asked for and which calls it no longer waits for. `floor` is the
+    number of the new beginning that it is made for; `no_pivot` says why the runs above allow no pivot, and
+    `stays` names the step before which none may be called.
     """
 
     def __init__(
@@ -59,6 +73,8 @@ class Body:
         created_at: int,
         limit: int,
         max_callbacks: int = MAX_CALLBACKS,
+        floor: int = 0,
+        no_pivot: str | None = None,
     ) -> None:
         self.saga = saga
         self.run = run
@@ -70,11 +86,13 @@ class Body:
         self.loop = BodyLoop(refuse=refusal, max_callbacks=max_callbacks, first=_first_number(run.id))
         self.loop.now_ms = created_at
         self.main: asyncio.Task[Any] | None = None
+        self.no_pivot = no_pivot
+        self.stays = ""
         self._limit = limit
-        self._count = 0
-        self._stays = ""
+        self._floor = floor
+        self._count = floor
         self._rest_cancelled = False
-        self._futures: dict[int, tuple[asyncio.Future[Any], Step[..., Any]]] = {}
+        self._futures: dict[int, tuple[asyncio.Future[Any], Called]] = {}
         self._in_scope: dict[int, tuple[int, ...]] = {}
         self._rolling: dict[int, asyncio.Future[None]] = {}
         self._over: set[int] = set()
@@ -85,7 +103,8 @@ class Body:
     def random(self) -> random.Random:
         """The run's random numbers: the same on every replay; not for secrets."""
         if self._random is None:
-            self._random = random.Random(_seed(self.run.id, self._created_at))  # noqa: S311 - it must replay
+            seed = _seed(self.run.id, self._created_at, self._floor)
+            self._random = random.Random(seed)  # noqa: S311 - it must replay
         return self._random
 
     def now_ms(self) -> int:
@@ -98,25 +117,26 @@ class Body:
         self.main = self.loop.create_task(coroutine, name=self.saga.name, context=self._context)
         self._run()
 
-    async def step(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Issue a step and wait for its result; what a step's call in the body runs."""
+    async def step(self, step: Called, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Issue a step or a child run and wait for its result; what a call in the body runs."""
         if self.loop.shutting:
             return await self.loop.create_future()
-        _check_runnable(step)
+        if isinstance(step, Step):
+            _check_runnable(step)
         scopes = PATH.get()
         self._check_pivot(step)
         if scopes:
             self._check_scopes(step, scopes)
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
-            raise too_large(f"step {step.name!r}: its arguments", len(arguments), self._limit)
+            raise too_large(f"{_said(step)}: its arguments", len(arguments), self._limit)
         self._count += 1
         ref = self._count
         future = self.loop.create_future()
         self._futures[ref] = future, step
         if scopes:
             self._in_scope[ref] = scopes
-        self.issued.append(Command(ref, step, arguments, scopes))
+        self.issued.append(Command(ref, step, arguments, scopes, self._why_no_pivot(step, scopes)))
         try:
             return await future
         except asyncio.CancelledError:
@@ -125,6 +145,33 @@ class Body:
         finally:
             self._futures.pop(ref, None)
             self._in_scope.pop(ref, None)
+
+    async def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        """Begin anew with other input. Raises `DefinitionError` while something of the body is going on."""
+        if not self.loop.shutting:
+            self._check_alone()
+            arguments = self.saga.arguments.encode(args, kwargs)
+            if len(arguments) > self._limit:
+                raise too_large(f"saga {self.saga.name!r}: its input", len(arguments), self._limit)
+            self._count += 1
+            self.issued.append(StartOver(self._count, arguments))
+        while True:
+            # The body is closed here, once the new beginning is on record.
+            await self.loop.create_future()
+
+    def _check_alone(self) -> None:
+        going = [step.name for _, step in self._futures.values()]
+        others = [task.get_name() for task in self.loop.unfinished() if task is not self.main]
+        if asyncio.current_task(self.loop) is not self.main or PATH.get():
+            raise DefinitionError(
+                "continue_as_new() was called in a task of its own or inside a savepoint; call it in the "
+                "saga's own body"
+            )
+        if going or others:
+            raise DefinitionError(
+                f"continue_as_new() was called while {', '.join(map(repr, going or others))} is under way; "
+                "let it end first"
+            )
 
     def open_scope(self) -> int:
         """Begin a savepoint; gives its number."""
@@ -158,22 +205,31 @@ class Body:
         self._rolling.pop(number).set_result(None)
         self._run()
 
-    def _check_pivot(self, step: Step[..., Any]) -> None:
+    def _check_pivot(self, step: Called) -> None:
         """Refuse a pivot behind what nobody could undo if it failed (S14)."""
         effect = step.effect
-        if effect is Effect.PIVOT and self._stays:
-            raise DefinitionError(
-                f"step {step.name!r} is a pivot, and {self._stays!r} before it is neither a read nor "
-                "irreversible and has no compensation: if the pivot failed, its effect would stay. Give it a "
-                'compensation, declare it effect="irreversible" or "read", or call it after the pivot'
-            )
-        if not self._stays and effect in (Effect.PLAIN, Effect.RETRIABLE):
-            self._stays = step.name
+        if effect is Effect.PIVOT and self.no_pivot:
+            raise DefinitionError(f"step {step.name!r} is a pivot, and {self.no_pivot}")
+        if effect is Effect.PIVOT and self.stays:
+            raise DefinitionError(f"step {step.name!r} is a pivot, and {in_the_way(self.stays)}")
+        if not self.stays and effect in (Effect.PLAIN, Effect.RETRIABLE):
+            self.stays = step.name
 
-    def _check_scopes(self, step: Step[..., Any], scopes: tuple[int, ...]) -> None:
+    def _why_no_pivot(self, called: Called, scopes: tuple[int, ...]) -> str | None:
+        """Say what a child run that is called now must not do, and why (S14)."""
+        if isinstance(called, Step):
+            return None
+        above = f"run {self.run.id!r} above it"
+        if scopes:
+            return f"{above} called this one inside a savepoint, which is there to be undone"
+        if self.stays:
+            return f"in {above}, {in_the_way(self.stays)}"
+        return self.no_pivot
+
+    def _check_scopes(self, step: Called, scopes: tuple[int, ...]) -> None:
         if any(scope in self._over for scope in scopes):
             raise DefinitionError(
-                f"step {step.name!r} was called by a task that outlived its savepoint; let the tasks begun "
+                f"{_said(step)} was called by a task that outlived its savepoint; let the tasks begun "
                 "in a savepoint end before it does: asyncio.TaskGroup waits for them"
             )
         if step.effect is Effect.PIVOT:
@@ -273,6 +329,19 @@ def too_large(what: str, size: int, limit: int) -> PayloadTooLarge:
     )
 
 
+def in_the_way(step: str) -> str:
+    """Say why a step before a pivot stands in its way."""
+    return (
+        f"{step!r}, called before it, is neither a read nor irreversible and has no compensation: if the "
+        "pivot failed, its effect would stay. Give it a compensation, declare it "
+        'effect="irreversible" or "read", or call it after the pivot'
+    )
+
+
+def _said(called: Called) -> str:
+    return f"{'step' if isinstance(called, Step) else 'saga'} {called.name!r}"
+
+
 def _check_runnable(step: Step[..., Any]) -> None:
     if step.effect is Effect.COMPENSATABLE and step.current_compensation is None:
         raise DefinitionError(
@@ -286,5 +355,6 @@ def _first_number(run_id: str) -> int:
     return (zlib.crc32(run_id.encode("utf-8", "surrogatepass")) * SPREAD) % (1 << 60)
 
 
-def _seed(run_id: str, created_at: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{run_id}\0{created_at}".encode(), digest_size=16).digest(), "big")
+def _seed(run_id: str, created_at: int, floor: int) -> int:
+    text = f"{run_id}\0{created_at}" + (f"\0{floor}" if floor else "")
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

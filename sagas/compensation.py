@@ -20,7 +20,7 @@ class UndoOrder:
     """
 
     def __init__(self, steps: Mapping[int, StepRecord]) -> None:
-        owed = [step for step in steps.values() if step.handler is not None and step.undoing not in SETTLED]
+        owed = [step for step in steps.values() if step.undoable and step.undoing not in SETTLED]
         self._steps = steps
         self._unsettled = [(-step.intent_seq, step.ref) for step in owed]
         self._idle = [(-_delivered(step), -step.intent_seq, step.ref) for step in owed]
@@ -74,12 +74,15 @@ def standing(steps: Mapping[int, StepRecord]) -> list[StepRecord]:
     """Give the effects that stay in the world although the run didn't complete, in the order of intents.
 
     A plain or retriable step counts where it landed; an irreversible one, a pivot, and a compensatable one
-    that wasn't undone, also where nobody knows.
+    that wasn't undone, also where nobody knows; a child run where something of it stays.
     """
-    return [step for step in steps.values() if step.undoing is not Undoing.DONE and _stands(step)]
+    return [step for step in steps.values() if _stands(step)]
 
 
 def _stands(step: StepRecord) -> bool:
-    if step.effect is Effect.READ:
+    undone = step.undoing is Undoing.DONE
+    if step.child is not None:
+        return step.child.stands or (not undone and step.owed) or step.undoing is Undoing.WAIVED
+    if undone or step.effect is Effect.READ:
         return False
     return step.landed if step.effect in (Effect.PLAIN, Effect.RETRIABLE) else step.may_stand

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from amends.sagas.errors import OutsideRun
 
@@ -38,7 +38,10 @@ class RunningBody(Protocol):
         """Give the run's time in milliseconds since the epoch."""
 
     def step(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-        """Issue a step and wait for its result."""
+        """Issue a step or a child run and wait for its result."""
+
+    def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, NoReturn]:
+        """Begin anew with other input."""
 
     def open_scope(self) -> int:
         """Begin a savepoint; gives its number."""
@@ -116,6 +119,24 @@ UNDER_WAY: ContextVar[UnderWay | None] = ContextVar("amends.under_way", default=
 def begin_attempt(seconds: float) -> None:
     """Note, for the code that is called from here, that an attempt begins that times out after so long."""
     UNDER_WAY.set(UnderWay(time.monotonic() + seconds))
+
+
+def continue_as_new(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, NoReturn]:
+    """Begin the run's body anew with other input; what it has done stays done, and can still be undone.
+
+    For bodies that would go on for ever: replay begins here from now on, so that its cost doesn't grow. The
+    id, the deadline and what waits in the inbox stay as they are. Awaiting it never returns.
+    Raises `DefinitionError` while steps, children or other tasks of the body are under way, inside a
+    savepoint and in a task of its own; `InputInvalid` for input that doesn't fit; `OutsideRun` outside a
+    saga's body.
+
+    >>> @saga
+    ... async def poll(cursor: int = 0) -> None:
+    ...     cursor = await handle_page(cursor)
+    ...     await sleep(timedelta(hours=1))
+    ...     await continue_as_new(cursor)
+    """
+    return _body("continue_as_new()").start_over(args, kwargs)
 
 
 def current_step() -> CurrentStep:

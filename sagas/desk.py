@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from amends.persistence.records import AuditRow, Receipt, RunRow, Write
+from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
 from amends.sagas.errors import RunNotFound
 from amends.sagas.journal import Entry, from_row
@@ -43,6 +43,14 @@ class Desk:
         """Give a run's journal so far. Raises `RecordUnreadable`."""
         parts = self._asked(run_id)
         return [from_row(row) for row in await parts.scheduler.read(parts.database.journal, run_id)]
+
+    async def load(self, run_id: str) -> Loaded:
+        """Give a run's row and its journal, all of one moment. Raises `RunNotFound`."""
+        parts = self._asked(run_id)
+        loaded = await parts.scheduler.read(parts.database.load, run_id)
+        if loaded is None:
+            raise not_found(run_id)
+        return loaded
 
     async def audit(self, run_id: str) -> list[AuditRow]:
         """Give a run's audit trail, in order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 from collections.abc import Callable, Collection
 
@@ -17,16 +16,17 @@ from amends.persistence.records import (
     RunChange,
     RunRow,
     Serves,
-    Wake,
     Write,
     Written,
 )
 from amends.persistence.records import Status as Stored
+from amends.sagas import parents
 from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
 from amends.sagas.held import Held, Hooks, Submits
 from amends.sagas.journal import Entry, Kind, from_row
+from amends.sagas.late import late_message
 from amends.sagas.news import Attempted, Beat, Key, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
@@ -283,6 +283,8 @@ class Driver:
             mail=run.mail if start is None and self._must_not_miss_mail(change) else None,
             progressed=turn.progressed,
             audit=tuple(turn.audit),
+            starts=tuple(turn.starts),
+            tells=tuple(turn.tells),
         )
         held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
@@ -321,6 +323,8 @@ class Driver:
         held.told = []
         if turn.entries:
             held.written = turn.entries[-1].seq
+        if turn.starts or turn.tells:
+            self._loop.call_soon(self._hooks.told)
         change = turn.change
         if change is not None and change.release:
             self._drop(held)
@@ -359,7 +363,8 @@ class Driver:
         change = RunChange(Stored.PARKED, row.cause, row.result, row.error, release=True)
         turn = Turn(change=change, parked=reason)
         held.writing = True
-        write = Write(run_id, epoch=held.epoch, entries=(entry.to_row(run_id),), change=change)
+        tells = parents.tell_parked(row, reason, entry.seq, entry.at)
+        write = Write(run_id, epoch=held.epoch, entries=(entry.to_row(run_id),), change=change, tells=tells)
         self._writer.submit(write, functools.partial(self._gave_in, held, turn))
 
     def _gave_in(self, held: Held, turn: Turn, receipt: Receipt) -> None:
@@ -377,19 +382,7 @@ class Driver:
     def _send_late(self, run_id: str, item: Attempted) -> None:
         if item.read or item.probing:
             return
-        meta = {
-            "ref": item.ref,
-            "attempt": item.attempt,
-            "undoing": item.undoing,
-            "outcome": item.outcome.value,
-            "started": item.started_at,
-            "ended": item.ended_at,
-            "worker": self._worker,
-        }
-        key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{self._worker}"
-        row = InboxRow(run_id, key, Kind.LATE.value, self._now(), json.dumps(meta), item.result or item.error)
-        landed = item.outcome == "landed" and not item.undoing
-        wake = Wake.EVIDENCE if landed else Wake.NONE
+        row, wake = late_message(run_id, item, self._worker, self._now())
         self._writer.submit(Write(run_id, inbox=row, wake=wake), functools.partial(self._sent_late, row))
 
     def _sent_late(self, row: InboxRow, receipt: Receipt) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from amends.persistence.errors import RecordUnreadable
-from amends.persistence.records import Cause, EntryRow, RunRow, Status
+from amends.persistence.records import Cause, EntryRow, Loaded, RunRow, Status
 from amends.sagas.journal import Entry, from_row
 
 EXPORT_FORMAT: Final = 1
@@ -46,6 +46,17 @@ def export_run(row: RunRow, entries: Sequence[Entry]) -> dict[str, Any]:
     }
     rows = [_entry(entry.to_row(row.id)) for entry in entries]
     return {"format": EXPORT_FORMAT, "run": _filled(run), "entries": rows}
+
+
+def export_loaded(loaded: Loaded) -> dict[str, Any]:
+    """Give a run as it was read from the database, all of one moment, as the document of `export_run`.
+
+    Raises:
+        RecordUnreadable: a record of it can't be decoded, or newer code wrote it.
+    """
+    if loaded.unreadable:
+        raise RecordUnreadable(f"run {loaded.run.id!r} can't be exported: {loaded.unreadable}")
+    return export_run(loaded.run, [from_row(row) for row in loaded.entries])
 
 
 def load_run(document: Mapping[str, Any] | str | bytes) -> ExportedRun:
@@ -120,6 +131,10 @@ def _row(run: Mapping[str, Any]) -> RunRow:
         mail=0,
         lost=0,
         needs=None,
+        parent=run.get("parent"),
+        parent_ref=run.get("parent_ref"),
+        root=run.get("root"),
+        no_pivot=run.get("no_pivot"),
     )
 
 

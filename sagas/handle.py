@@ -12,6 +12,7 @@ from amends.persistence.records import AuditRow
 from amends.persistence.records import Status as Stored
 from amends.sagas.compensation import owed, standing
 from amends.sagas.errors import NonDeterminism, ResultInvalid, RunFailed, RunParked
+from amends.sagas.exported import export_loaded
 from amends.sagas.failure import Failure, rebuild
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
@@ -93,6 +94,16 @@ class Run(Generic[R]):
     async def journal(self) -> list[Entry]:
         """Give the run's journal so far."""
         return await self._coordinator.desk.journal(self.id)
+
+    async def export(self) -> dict[str, Any]:
+        """Give the run and its journal so far as one document of plain JSON values, to be kept and replayed.
+
+        Arguments and results stand in it in the clear. Raises `RunNotFound`, and `RecordUnreadable` where a
+        record can't be decoded or newer code wrote it.
+
+        >>> Path("order-7.json").write_text(json.dumps(await run.export()))
+        """
+        return export_loaded(await self._coordinator.desk.load(self.id))
 
     async def left_standing(self) -> list[Standing]:
         """Give the effects that stay in the world although the run didn't complete; none while it goes on."""

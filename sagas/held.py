@@ -43,8 +43,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Whom a driver tells: a run ended or parked, was released until a moment, has to be loaded again."""
+    """Whom a driver tells: a run ended or parked, was released until a moment, has to be loaded again.
+
+    `told` is called when other runs were started, or told something.
+    """
 
     settled: Callable[[str, RunChange], None]
     released: Callable[[int | None], None]
     reload: Callable[[str, int], None]
+    told: Callable[[], None]

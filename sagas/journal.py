@@ -45,6 +45,12 @@ class Kind(StrEnum):
     """The decision about a savepoint: the steps called in it are undone, beside the body."""
     ROLLED_BACK = "rolled_back"
     """A savepoint's steps are undone; the body goes on."""
+    CHILD = "child"
+    """A child run is parked or goes on again, or says of a pivot of its that it is due, or settled."""
+    GRANTED = "granted"
+    """The pivot of a child run may be executed: the runs above wait for its outcome."""
+    FLOOR = "floor"
+    """The body begins anew with the input in the payload: replay starts here, undoing reads on before it."""
     FIRED = "fired"
     """A timer of the body fired."""
     CANCEL = "cancel"
@@ -71,6 +77,25 @@ class Kind(StrEnum):
     """A parked run goes on."""
     ENDED = "ended"
     """The run ended."""
+
+
+class Said(StrEnum):
+    """What a child run tells its parent."""
+
+    ENDED = "ended"
+    """How it ended: the entry is `LANDED`, `FAILED` or `UNDONE` then."""
+    PARKED = "parked"
+    RESUMED = "resumed"
+    ASKS = "asks"
+    """A pivot of it is due: may it be executed?"""
+    GRANTED = "granted"
+    """The parent's own word: it may, so that the parent waits for the outcome from here on."""
+    REFUSED = "refused"
+    """The parent's own word: the child has been called off meanwhile."""
+    PIVOTED = "pivoted"
+    """The pivot landed."""
+    OVER = "over"
+    """The pivot didn't land, or isn't wanted any more."""
 
 
 @dataclass(slots=True)

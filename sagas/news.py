@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from amends.persistence.records import AuditRow, InboxRow, RunChange
+from amends.persistence.records import AuditRow, InboxRow, NewRun, RunChange, Tell
 from amends.sagas.journal import Entry
 from amends.sagas.outcome import Outcome
 
@@ -79,13 +79,16 @@ News = Attempted | Beat | InboxRow
 class Turn:
     """What one turn wants written, and what is to be done once it is.
 
-    `attempts` start after the commit; where `durable` is false nothing has to be written first.
+    `attempts` start after the commit; where `durable` is false nothing has to be written first. `starts` are
+    child runs, `tells` messages to other runs, both written with the turn.
     `wake_at` is when the run has to be looked at again without news; `idle` says that nothing of it is
     under way in this process. `needs` names a handler that this process lacks.
     """
 
     entries: list[Entry] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    starts: list[NewRun] = field(default_factory=list)
+    tells: list[Tell] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
     change: RunChange | None = None

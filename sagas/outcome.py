@@ -26,6 +26,8 @@ class Effect(StrEnum):
     PIVOT = "pivot"
     RETRIABLE = "retriable"
     IRREVERSIBLE = "irreversible"
+    CHILD = "child"
+    """Not a step's: a saga awaited in a saga. What it does is in the child run's own journal."""
 
 
 class OnUnknown(StrEnum):

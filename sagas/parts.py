@@ -142,4 +142,7 @@ def _hooks(late: Iterable[Parts], waits: Waits) -> Hooks:
     def reload(run_id: str, epoch: int) -> None:
         _each(late, lambda parts: parts.scheduler.reload(run_id, epoch))
 
-    return Hooks(settled, released, reload)
+    def told() -> None:
+        _each(late, lambda parts: parts.scheduler.news())
+
+    return Hooks(settled, released, reload, told)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amends.persistence.records import InboxRow
-from amends.sagas.body import Body
-from amends.sagas.context import CurrentRun
+from amends.sagas import asking, parents
 from amends.sagas.errors import AmendsError
-from amends.sagas.journal import Entry, Kind
+from amends.sagas.journal import Entry, Kind, Said
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.outcome import Effect
 from amends.sagas.replay import Diverged, Matcher
-from amends.sagas.run import LiveRun, reason_of
+from amends.sagas.run import TOLD, LiveRun, reason_of
 from amends.sagas.settling import can_undo
 from amends.sagas.step_record import Phase, StepRecord, Undoing
 from amends.sagas.taking import lose
@@ -25,19 +24,24 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
     The body is not run where it can't matter any more: the run compensates, or is about to.
     """
     run.draft = Turn()
-    matcher = None
+    matcher = floor = None
     try:
         if not _turned_round(run, entries, news, now):
-            matcher = _begin(run, replaying=bool(entries) or _was_held(run))
-        _replay(run, entries, matcher)
+            floor = next((entry for entry in reversed(entries) if entry.kind is Kind.FLOOR), None)
+            run.begin(floor, replaying=bool(entries) or _was_held(run))
+            matcher = None if run.body is None else Matcher(run.body)
+        _replay(run, entries, matcher, -1 if floor is None else floor.seq)
     except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
         run.park(reason_of(problem), mends=isinstance(problem, Diverged))
         run.of_body = isinstance(problem, (Diverged, EndlessTurn))
         _fold_rest(run, entries)
+    # Whom it concerned was told together with these entries.
+    run.history.called_off, run.history.decided = [], []
     if run.history.parked:
         run.lost = run.lost or run.history.parked_lost
         if not run.park_reason:
             run.record(Kind.RESUMED, max(now, run.history.at))
+            parents.tell(run, Said.RESUMED, run.history.at)
     if run.row.lost >= run.limits.max_lost:
         run.park(f"poison: the worker died {run.row.lost} times in a row while it held this run")
     told = [item for item in news if isinstance(item, Attempted) and item.ref in run.history.steps]
@@ -49,7 +53,7 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
 def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: int) -> bool:
     if any(entry.kind in (Kind.SWITCH, Kind.ENDED) for entry in entries):
         return True
-    if any(entry.meta.get("effect") == Effect.PIVOT for entry in entries):
+    if any(_may_be_a_pivot(entry) for entry in entries):
         return False
     overdue = run.row.deadline_at is not None and run.row.deadline_at <= now
     return overdue or any(isinstance(item, InboxRow) and item.kind == Kind.CANCEL for item in news)
@@ -60,18 +64,12 @@ def _was_held(run: LiveRun) -> bool:
     return run.row.due_at is not None and run.row.due_at > run.row.created_at
 
 
-def _begin(run: LiveRun, *, replaying: bool) -> Matcher | None:
-    if run.saga is None:
-        return None
-    arguments = run.saga.arguments.decode(run.row.input)
-    current = CurrentRun(run.row.id, run.row.saga, run.row.version)
-    run.body = Body(run.saga, current, created_at=run.row.created_at, limit=run.limits.max_payload)
-    run.body.replaying = replaying
-    run.body.start(arguments)
-    return Matcher(run.body)
+def _may_be_a_pivot(entry: Entry) -> bool:
+    return entry.meta.get("effect") == Effect.PIVOT or entry.meta.get("said") == Said.GRANTED
 
 
-def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None) -> None:
+def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None, floor: int) -> None:
+    """Fold the journal, and let the body go on with what follows the entry `floor`, where it begins."""
     history = run.history
     if matcher is None:
         for entry in entries:
@@ -80,13 +78,15 @@ def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None) -> 
     matcher.collect()
     for entry in entries:
         delivered = history.apply(entry)
+        if entry.seq <= floor:
+            continue
         if entry.kind is Kind.INTENT or entry.meta.get("read"):
             matcher.match(entry, history.steps[entry.ref or 0])
         elif entry.kind is Kind.ROLLBACK:
             matcher.match_rollback(entry)
         elif entry.kind is Kind.ABANDONED:
             matcher.given_up.discard(entry.ref or 0)
-        if delivered is not None or entry.kind in (Kind.FIRED, Kind.ROLLED_BACK):
+        if delivered is not None or entry.kind in TOLD:
             matcher.expect_none(entry)
             run.advance(entry, delivered)
             matcher.collect()
@@ -122,6 +122,9 @@ def _resume(run: LiveRun, matcher: Matcher | None, told: Sequence[Attempted], no
 
 
 def _resume_forward(run: LiveRun, step: StepRecord, now: int) -> None:
+    if step.child is not None or step.asks:
+        # Another run has been told, and will answer.
+        return
     if step.phase is Phase.DOUBTFUL:
         if step.due_at is not None:
             run.wait_until(step.due_at, step.ref)
@@ -130,13 +133,15 @@ def _resume_forward(run: LiveRun, step: StepRecord, now: int) -> None:
     elif run.lost or run.history.compensating:
         lose(run, step, now, drained=not run.lost)
     else:
-        run.execute(step)
+        asking.execute(run, step)
 
 
 def _resume_undo(run: LiveRun, step: StepRecord, now: int) -> None:
+    if step.child is not None and step.undoing is Undoing.RUNNING:
+        return
     if step.undoing is Undoing.WAITING and (not run.lost or (step.undo_due_at or 0) > now):
         run.wait_until(step.undo_due_at or now, step.ref)
     elif can_undo(run, step):
         if run.lost:
             run.record(Kind.UNDO_LOST, now, step.ref, step.undo_attempt, step.name)
-        run.execute_undo(step)
+        asking.execute_undo(run, step, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amends.sagas.body import Body, Command, Issued, RollBack
+from amends.sagas.body import Body, Command, Issued, RollBack, StartOver
 from amends.sagas.journal import Entry
 from amends.sagas.step_record import StepRecord
 
@@ -57,7 +57,7 @@ class Matcher:
     def expect_none(self, entry: Entry) -> None:
         """Check that the body asked for nothing that the journal lacks at this point. Raises `Diverged`."""
         for command in self._open.values():
-            if isinstance(command, RollBack) or command.step.effect != "read":
+            if not isinstance(command, Command) or command.step.effect != "read":
                 asked = _told(command)
                 raise Diverged(
                     f"journal entry {entry.seq} says: {entry.kind} ({entry.name or entry.ref}); before it, "
@@ -80,6 +80,8 @@ class Matcher:
 def _told(command: Issued) -> str:
     if isinstance(command, RollBack):
         return f"the undoing of savepoint {command.ref}"
+    if isinstance(command, StartOver):
+        return "a new beginning: continue_as_new()"
     return _shown(command.step.name, command.arguments)
 
 

@@ -10,18 +10,18 @@ from typing import Any
 
 from amends.persistence.records import AuditRow, Cause, RunChange, RunRow, Serves
 from amends.persistence.records import Status as Stored
-from amends.sagas import settling, taking
-from amends.sagas.body import Body, Command, RollBack
+from amends.sagas import asking, children, parents, settling, taking
+from amends.sagas.body import Body, Command, RollBack, StartOver
 from amends.sagas.compensation import UndoOrder
+from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, NoEffect
 from amends.sagas.failure import Failure, describe, rebuild
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
-from amends.sagas.keys import step_key, undo_key
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.news import Attempt, News, Turn
-from amends.sagas.outcome import Effect, Outcome
-from amends.sagas.registry import HANDLERS, STEPS
+from amends.sagas.outcome import Outcome
+from amends.sagas.registry import STEPS
 from amends.sagas.replay import NON_DETERMINISM, Diverged
 from amends.sagas.saga import Saga
 from amends.sagas.step_record import Phase, StepRecord, Undoing
@@ -30,6 +30,8 @@ MOST_HELD = 256
 """So many outcomes of reads may wait in memory for the next write."""
 AHEAD = (Kind.INTENT, Kind.RETRY, Kind.LOST)
 """The entries that stand before an attempt."""
+TOLD = (Kind.FIRED, Kind.ROLLED_BACK)
+"""The entries that let the body go on without a step's outcome."""
 PARKING = (Diverged, EndlessTurn, ValueError, DefinitionError)
 """What is wrong with the run itself, so that it needs a person."""
 
@@ -79,6 +81,8 @@ class LiveRun:
         self.of_body = False
         self.needs: str | None = None
         self.window: int | None = None
+        self.over: StartOver | None = None
+        self.busy_at = 0
 
     def turn(self, news: Sequence[News], now: int) -> Turn:
         """Take news, let the body go on until it blocks, and give all that follows."""
@@ -88,6 +92,8 @@ class LiveRun:
     def go_on(self, news: Sequence[News], now: int) -> Turn:
         """Do what `turn` does, on top of what the turn holds already."""
         now = max(now, self.history.at)
+        if news:
+            self.busy_at = now
         for item in news:
             self._take(item, now)
         self._settle(now)
@@ -133,6 +139,22 @@ class LiveRun:
         self.draft.change = self.state(due_at=now, release=True)
         return self.finish(now)
 
+    def begin(self, floor: Entry | None, *, replaying: bool) -> None:
+        """Make the body, where this process has its code: from the start, or from a new beginning."""
+        saga, row = self.saga, self.row
+        if saga is None:
+            return
+        given = row.input if floor is None else floor.payload or b""
+        arguments = saga.arguments.decode(given)
+        current = CurrentRun(row.id, row.saga, row.version)
+        ref = 0 if floor is None else floor.ref or 0
+        limit = self.limits.max_payload
+        body = Body(saga, current, created_at=row.created_at, limit=limit, floor=ref, no_pivot=row.no_pivot)
+        if floor is not None:
+            body.loop.now_ms, body.stays = floor.at, floor.meta.get("stays", "")
+        self.body, body.replaying = body, replaying
+        body.start(arguments)
+
     def close(self) -> None:
         """Drop the body, if there is one."""
         if self.body is not None:
@@ -158,6 +180,10 @@ class LiveRun:
         self.draft.entries.append(entry)
         if not entry.meta.get("read"):
             self.draft.durable = True
+        if self.history.decided:
+            parents.tell_decided(self, at)
+        while self.history.called_off:
+            children.call_off(self, self.history.called_off.pop(0), at)
         return entry, delivered
 
     def tell(
@@ -175,7 +201,7 @@ class LiveRun:
         if self.body is not None and not self.park_reason:
             settling.turn_round(self, at)
         if self.body is not None and not self.park_reason:
-            if delivered is not None or kind in (Kind.FIRED, Kind.ROLLED_BACK):
+            if delivered is not None or kind in TOLD:
                 self.advance(entry, delivered)
             self.collect(at)
 
@@ -195,6 +221,8 @@ class LiveRun:
             body.rolled_back(entry.ref or 0, entry.at)
         elif delivered is not None:
             step = self.history.steps[delivered]
+            if step.child is not None and step.child.stays:
+                body.stays = body.stays or step.name
             if step.phase is Phase.LANDED:
                 body.deliver(delivered, step.result or b"null", entry.at)
             else:
@@ -215,68 +243,16 @@ class LiveRun:
         for command in commands:
             if isinstance(command, RollBack):
                 self.record(Kind.ROLLBACK, now, command.ref, name="savepoint")
-            elif command.step.effect is Effect.READ:
-                self.reads[command.ref] = command
-                self._start(command.ref, 1, command.step.name, "", command.arguments, command.step.timeout_ms)
+            elif isinstance(command, StartOver):
+                self.over = command
             else:
-                self.execute(self.intend(command, now))
+                asking.ask(self, command, now)
 
-    def intend(self, command: Command, now: int) -> StepRecord:
-        """Record the intent of a step: everything that its undoing will need."""
-        step = command.step
-        compensation = step.current_compensation
-        meta: dict[str, Any] = {
-            "effect": step.effect.value,
-            "key": step_key(self.row.id, self.row.created_at, command.ref),
-            "timeout": step.timeout_ms,
-            "worker": self.worker,
-        }
-        if compensation is not None:
-            meta["handler"] = compensation.handler
-        if command.scopes:
-            meta["scopes"] = command.scopes
-        self.record(Kind.INTENT, now, command.ref, 1, step.name, meta, command.arguments)
-        return self.history.steps[command.ref]
-
-    def execute(self, step: StepRecord) -> None:
-        """Ask for the step's current attempt."""
-        self._start(
-            step.ref,
-            step.attempt,
-            step.name,
-            step.key,
-            step.arguments,
-            step.timeout_ms,
-            details=step.details,
-        )
-
-    def execute_probe(self, step: StepRecord) -> None:
-        """Ask the step's probe whether its effect is in the world."""
-        self._start(
-            step.ref, step.attempt, step.name, step.key, step.arguments, step.timeout_ms, probing=True
-        )
-
-    def execute_undo(self, step: StepRecord) -> None:
-        """Ask for the current attempt of the step's compensation."""
-        handler = HANDLERS.get(step.handler or "")
-        timeout = step.timeout_ms if handler is None else handler.timeout_ms
-        self.executing.add((step.ref, step.undo_attempt, True))
-        self.draft.attempts.append(
-            Attempt(
-                self.row.id,
-                step.ref,
-                step.undo_attempt,
-                step.name,
-                undo_key(step.key),
-                step.arguments,
-                timeout,
-                step.handler,
-                step.result if step.landed else None,
-                step.outcome,
-                step.cause,
-                step.key,
-            )
-        )
+    def take_back(self, step: StepRecord, now: int) -> None:
+        """Record that a call whose intent is in this very turn was taken back."""
+        error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
+        meta = {"outcome": Outcome.NOT_LANDED.value}
+        self.record(Kind.FAILED, now, step.ref, step.attempt, step.name, meta, error)
 
     def wait_until(self, due: int, ref: int) -> None:
         """Note that a step, or its compensation, is due again at a moment."""
@@ -334,17 +310,17 @@ class LiveRun:
         draft.idle = not self.executing
         if dormant and draft.idle and not self._leaves():
             wake = draft.wake_at
-            if wake is None or wake - now > self.limits.dormant_after_ms:
+            rest = self._rest(now)
+            if rest is not None and (wake is None or rest < wake):
+                draft.wake_at = rest
+            elif wake is None or wake - now > self.limits.dormant_after_ms:
                 draft.change = self.state(due_at=wake, release=True)
-        durable = draft.durable or draft.change is not None or bool(draft.taken)
+        told = draft.tells or draft.starts or draft.taken
+        durable = draft.durable or draft.change is not None or bool(told)
         entries = [*self.held, *draft.entries]
         draft.durable = durable or len(entries) >= MOST_HELD
         self.held, draft.entries = ([], entries) if draft.durable else (entries, [])
         return draft
-
-    def _leaves(self) -> bool:
-        change = self.draft.change
-        return change is not None and change.release
 
     def _withdraw(self, attempt: Attempt, now: int) -> None:
         """Take back an attempt that this very turn asks for: it was never sent."""
@@ -353,46 +329,30 @@ class LiveRun:
         step = self.history.steps.get(attempt.ref)
         if step is None or attempt.probing:
             return
-        if not any(entry.ref == step.ref and entry.kind in AHEAD for entry in self.draft.entries):
+        if any(entry.ref == step.ref and entry.kind in AHEAD for entry in self.draft.entries):
+            self.take_back(step, now)
+        else:
             # It was on record before this turn: only whoever had the run then knows that it wasn't sent.
             taking.lose(self, step, now, drained=True)
-        else:
-            error = describe(NoEffect("not sent: the run was already to be undone")).to_json()
-            self.record(
-                Kind.FAILED,
-                now,
-                attempt.ref,
-                attempt.attempt,
-                attempt.name,
-                {"outcome": Outcome.NOT_LANDED.value},
-                error,
-            )
+
+    def _rest(self, now: int) -> int | None:
+        """Say how long a run stays in memory that soon hears of its child runs."""
+        until = self.busy_at + self.limits.dormant_after_ms
+        waits = any(step.child is not None for step in self.history.active.values())
+        return until if waits and now < until else None
+
+    def _leaves(self) -> bool:
+        change = self.draft.change
+        return change is not None and change.release
 
     def _abandon(self, step: StepRecord, now: int) -> None:
         if step.phase is Phase.FAILED and step.undoing is Undoing.DONE:
             return
         self.record(Kind.ABANDONED, now, step.ref, name=step.name)
 
-    def _start(
-        self,
-        ref: int,
-        attempt: int,
-        name: str,
-        key: str,
-        arguments: bytes,
-        timeout_ms: int,
-        *,
-        probing: bool = False,
-        details: bytes | None = None,
-    ) -> None:
-        self.executing.add((ref, attempt, False))
-        self.draft.attempts.append(
-            Attempt(
-                self.row.id, ref, attempt, name, key, arguments, timeout_ms, probing=probing, details=details
-            )
-        )
-
     def _error_of(self, step: StepRecord) -> BaseException:
+        if step.child is not None:
+            return children.error_of(step)
         failure = Failure.from_json(step.error or b"{}")
         definition = STEPS.get(step.name)
         if definition is not None:

@@ -7,7 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
 
 from amends.persistence.typed_json import JsonType
 from amends.sagas import checked, context
@@ -16,6 +16,7 @@ from amends.sagas.callers import callers_names
 from amends.sagas.check import DeterminismWarning, check_body
 from amends.sagas.errors import DefinitionError
 from amends.sagas.failure import named_by
+from amends.sagas.outcome import Effect
 from amends.sagas.registry import SAGAS
 
 P = ParamSpec("P")
@@ -24,6 +25,8 @@ R = TypeVar("R")
 
 class Saga(Generic[P, R]):
     """An `async def` whose steps are recorded and whose body is replayed. `saga.fn` is the plain function."""
+
+    effect: Final = Effect.CHILD
 
     def __init__(
         self,
@@ -57,16 +60,14 @@ class Saga(Generic[P, R]):
         return self._result
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """Run the body plainly, its steps too: for unit tests. `Coordinator.start` makes it durable.
+        """Make the call's awaitable: a child run in a saga's body, the plain body anywhere else.
 
-        Raises `DefinitionError` inside another saga's body.
+        A child run has a journal of its own and may be executed by any worker. It can be undone as a unit as
+        long as nothing above it has ended, and later with the run above it. `Coordinator.start` starts a run
+        by itself.
         """
-        if context.running_body() is not None:
-            raise DefinitionError(
-                f"saga {self.name!r} was called in another saga's body; call what they share as a step or a "
-                "plain async function, or start it as a run of its own from a step"
-            )
-        return self.fn(*args, **kwargs)
+        body = context.running_body()
+        return self.fn(*args, **kwargs) if body is None else body.step(self, args, kwargs)
 
 
 @overload

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from amends.persistence.records import Cause, RunChange, Serves
 from amends.persistence.records import Status as Stored
+from amends.sagas import asking, children, parents
 from amends.sagas.body import Body, too_large
 from amends.sagas.compensation import UndoOrder, owed, standing
 from amends.sagas.errors import AmendsError, ResultInvalid
 from amends.sagas.failure import describe
-from amends.sagas.journal import Kind
+from amends.sagas.journal import Kind, Said
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.registry import HANDLERS
 from amends.sagas.states import end_of
@@ -65,12 +66,12 @@ def start_due(run: LiveRun, now: int) -> None:
         step = run.history.steps[ref]
         if step.phase is Phase.WAITING and (step.due_at or 0) <= now:
             step.phase = Phase.RUNNING
-            run.execute(step)
+            asking.execute(run, step)
         elif step.phase is Phase.DOUBTFUL and step.due_at is not None and step.due_at <= now:
-            run.execute_probe(step)
+            asking.execute_probe(run, step)
         elif step.undoing is Undoing.WAITING and (step.undo_due_at or 0) <= now and can_undo(run, step):
             step.undoing = Undoing.RUNNING
-            run.execute_undo(step)
+            asking.execute_undo(run, step, now)
 
 
 def settle(run: LiveRun, now: int) -> None:
@@ -86,6 +87,7 @@ def settle(run: LiveRun, now: int) -> None:
             seen = run.history.seq
             _undo_beside(run, now)
             _roll_back(run, now)
+            _start_over(run, now)
         if run.body is not None and run.body.returned:
             _body_ended(run, run.body, now)
     if run.history.compensating:
@@ -100,14 +102,14 @@ def leave(run: LiveRun, now: int) -> None:
         _end_again(run, now)
     elif run.needs is not None:
         _hand_on(run, run.needs, now)
-    elif any(step.due_at is None for step in run.history.doubts.values()):
-        _write_parked(run, _in_doubt(run), now)
+    elif waits := _waits_for_a_person(run):
+        _write_parked(run, waits, now)
     elif run.history.compensating:
         _leave_compensating(run, now)
     elif run.body is not None and (not run.body.returned or run.body.loop.unfinished()):
         if run.history.stuck and _body_waits(run):
             _write_parked(run, _stuck(run), now)
-        elif wake_at(run) is None:
+        elif wake_at(run) is None and not run.history.active:
             _write_parked(
                 run,
                 "the body waits for something that can never come: no step, timer or message is under way",
@@ -115,6 +117,13 @@ def leave(run: LiveRun, now: int) -> None:
             )
     elif run.history.stuck:
         _write_parked(run, _stuck(run), now)
+
+
+def _waits_for_a_person(run: LiveRun) -> str:
+    """Say why somebody has to see to the run, or to one below it, before it can go on."""
+    if any(step.due_at is None for step in run.history.doubts.values()):
+        return _in_doubt(run)
+    return children.blocked_reason(run.history.blocked) if run.history.blocked else ""
 
 
 def wake_at(run: LiveRun) -> int | None:
@@ -141,7 +150,7 @@ def _deadline_counts(run: LiveRun) -> bool:
 
 def can_undo(run: LiveRun, step: StepRecord) -> bool:
     """Tell whether this process has the recorded compensation; if not, note that the run needs it (S21)."""
-    if HANDLERS.get(step.handler or "") is not None:
+    if step.child is not None or HANDLERS.get(step.handler or "") is not None:
         return True
     run.needs = step.handler
     return False
@@ -171,6 +180,19 @@ def _roll_back(run: LiveRun, now: int) -> None:
             run.tell(Kind.ROLLED_BACK, now, scope, name="savepoint")
 
 
+def _start_over(run: LiveRun, now: int) -> None:
+    """Begin the body anew, once nothing of what it did before is under way or has to be undone."""
+    history = run.history
+    quiet = not (history.active or history.unsettled or history.stuck or history.rolling or run.reads)
+    if run.over is not None and run.body is not None and quiet:
+        over, run.over = run.over, None
+        stays = {"stays": run.body.stays} if run.body.stays else {}
+        run.close()
+        entry, _ = run.record(Kind.FLOOR, now, over.ref, meta=stays, payload=over.arguments)
+        run.begin(entry, replaying=False)
+        run.collect(now)
+
+
 def _undo_in_order(run: LiveRun, now: int) -> None:
     if run.order is None:
         run.order = UndoOrder(run.history.steps)
@@ -182,7 +204,7 @@ def _undo_in_order(run: LiveRun, now: int) -> None:
 
 def _undo(run: LiveRun, step: StepRecord, cause: str, now: int) -> None:
     run.record(Kind.UNDO, now, step.ref, 1, step.name, {"cause": cause, "handler": step.handler})
-    run.execute_undo(step)
+    asking.execute_undo(run, step, now)
 
 
 def _body_ended(run: LiveRun, body: Body, now: int) -> None:
@@ -250,6 +272,7 @@ def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) ->
     history = run.history
     run.draft.change = RunChange(status, history.cause, result, history.error, now, None, True)  # noqa: FBT003 - RunChange's release
     run.draft.ended = True
+    parents.tell_end(run, status, result, now)
 
 
 def _end_again(run: LiveRun, now: int) -> None:
@@ -257,6 +280,7 @@ def _end_again(run: LiveRun, now: int) -> None:
     row = run.row
     run.draft.change = RunChange(Stored.COMPLETED, row.cause, row.result, row.error, now, None, True)  # noqa: FBT003 - RunChange's release
     run.draft.ended = True
+    parents.tell_end(run, Stored.COMPLETED, row.result, now)
 
 
 def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None) -> None:
@@ -266,6 +290,7 @@ def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None)
     history = run.history
     run.draft.change = RunChange(Stored.PARKED, history.cause, None, history.error, None, None, True, needs)  # noqa: FBT003 - RunChange's release
     run.draft.parked = reason
+    parents.tell(run, Said.PARKED, now, {"reason": reason})
 
 
 def _hand_on(run: LiveRun, handler: str, now: int) -> None:

@@ -366,9 +366,11 @@ def _policy(retry: Any, what: str) -> Retry:
 def _chosen(kind: type[C], given: Any, option: str, *others: str) -> C:
     """Give what an option's value stands for. Raises `DefinitionError` that lists what there is."""
     try:
+        if given == Effect.CHILD:
+            raise ValueError(given)
         return kind(given)
     except ValueError:
-        known = [repr(str(choice)) for choice in kind if str(choice) != OnUnknown.PROBE]
+        known = [repr(str(choice)) for choice in kind if choice not in (OnUnknown.PROBE, Effect.CHILD)]
         raise DefinitionError(
             f"@step: {option}={given!r} is not one of {', '.join([*known, *others])}"
         ) from None

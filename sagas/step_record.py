@@ -35,8 +35,34 @@ SETTLED = (Undoing.DONE, Undoing.WAIVED)
 
 
 @dataclass(slots=True)
+class ChildRecord:
+    """What the journal says of a child run, beside what it says of any call.
+
+    `owes` tells that undoing it would undo something, `stands` that something of it stays in the world,
+    undone or not; `stays` names a step of it that would stand in the way of a pivot. `blocked` is why it is
+    parked. `pivoting` counts its pivots that were let go and aren't settled, `pivoted` tells that one landed.
+    `told` tells that it was asked to stop. `status` and `cause` are how it ended.
+    """
+
+    version: str
+    owes: bool = False
+    stands: bool = False
+    stays: str = ""
+    blocked: str = ""
+    pivoting: int = 0
+    pivoted: bool = False
+    told: bool = False
+    status: str = ""
+    cause: str | None = None
+
+
+@dataclass(slots=True)
 class StepRecord:
-    """One effect occurrence: everything that the journal says of one call of a step."""
+    """One effect occurrence: everything that the journal says of one call of a step.
+
+    The call of a child run is one too: its `key` is then the child's id. `asks` tells of a pivot that waits
+    for the run's ancestors, `granted` that they wait for it.
+    """
 
     ref: int
     name: str
@@ -69,6 +95,9 @@ class StepRecord:
     undo_started_at: int | None = None
     undo_error: bytes | None = None
     cause: str = ""
+    child: ChildRecord | None = None
+    asks: bool = False
+    granted: bool = False
 
     @property
     def may_stand(self) -> bool:
@@ -78,7 +107,15 @@ class StepRecord:
     @property
     def owed(self) -> bool:
         """Tell whether its compensation must still succeed if it is undone."""
-        return self.handler is not None and self.may_stand and self.undoing not in SETTLED
+        return self.undoable and self.may_stand and self.undoing not in SETTLED
+
+    @property
+    def undoable(self) -> bool:
+        """Tell whether there is a way to undo it: a compensation, or a child run that owes some."""
+        child = self.child
+        if child is None:
+            return self.handler is not None
+        return self.phase in UNDER_WAY or (child.owes and not child.pivoted)
 
     @property
     def moving(self) -> bool:

@@ -171,6 +171,7 @@ class SyncRun(Generic[R]):
     status = Blocking(Run.status)
     cancel = Blocking(Run.cancel)
     journal = Blocking(Run.journal)
+    export = Blocking(Run.export)
     left_standing = Blocking(Run.left_standing)
     audit = Blocking(Run.audit)
 

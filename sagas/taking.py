@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import AuditRow, Cause, InboxRow
-from amends.sagas import operating
+from amends.sagas import asking, children, operating, parents
 from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_undo, late_meta
 from amends.sagas.body import Command
 from amends.sagas.errors import WorkerLost
@@ -15,6 +15,7 @@ from amends.sagas.journal import OPERATOR, Kind, join_read
 from amends.sagas.news import Attempted, Beat, News
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
+from amends.sagas.step import Step
 from amends.sagas.step_record import MOVING, Phase, StepRecord
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
     if going and policy is OnUnknown.RETRY:
         run.tell(Kind.LOST, now, step.ref, step.attempt, step.name, meta)
         if not drained:
-            run.execute(step)
+            asking.execute(run, step)
         return
     meta["outcome"] = Outcome.UNKNOWN.value
     doubt = step.effect is Effect.PIVOT or (going and policy in ASKING)
@@ -116,9 +117,10 @@ def _take_undone(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> N
 def _take_read(run: LiveRun, command: Command, item: Attempted, now: int) -> None:
     name = command.step.name
     record = StepRecord(command.ref, name, Effect.READ, "", None, command.arguments, 0, item.started_at, 0)
-    verdict = judge(record, item, command.step, again=True, seed=f"{run.row.id}/{item.ref}")
+    definition = command.step if isinstance(command.step, Step) else None
+    verdict = judge(record, item, definition, again=True, seed=f"{run.row.id}/{item.ref}")
     if verdict.kind is Kind.RETRY:
-        run.intend(command, now)
+        asking.intend(run, command, now)
         run.tell(verdict.kind, now, item.ref, item.attempt, name, verdict.meta, verdict.payload)
         run.wait_until(verdict.meta["due"], item.ref)
         return
@@ -135,6 +137,10 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
         operating.turn_round(run, now, Cause.CANCEL, meta)
     elif row.kind == OPERATOR:
         operating.take(run, row, now)
+    elif row.kind == Kind.CHILD:
+        children.take(run, row, meta, now)
+    elif row.kind == Kind.GRANTED:
+        _take_grant(run, meta["path"], now)
     else:
         step = run.history.steps.get(meta["ref"])
         if step is not None and _resolves(step, meta):
@@ -149,6 +155,16 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
             ended=meta["ended"],
         )
         _record_late(run, step, meta["ref"], meta["attempt"], found, row.payload, now)
+
+
+def _take_grant(run: LiveRun, path: list[int], now: int) -> None:
+    """Take the word of the runs above that a pivot may be executed, of this run or of one below."""
+    if len(path) > 1:
+        children.pass_on(run, path, now)
+        return
+    step = run.history.steps[path[0]]
+    if parents.take_grant(run, step, now):
+        asking.execute(run, step)
 
 
 def _resolves(step: StepRecord, meta: dict[str, Any]) -> bool:

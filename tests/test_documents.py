@@ -3,10 +3,12 @@
 A page becomes one script, in which blocks keep their line numbers: a traceback points into the page.
 """
 
+import ast
 import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +104,14 @@ def test_every_block_of_the_page_runs(name: str, tmp_path: Path) -> None:
 def test_every_exempt_block_of_the_page_gives_its_reason(name: str) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     assert [f"{name}:{block.first_line}" for block in blocks(page) if block.exempt and not block.reason] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_exempt_block_of_python_can_be_parsed(name: str) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    for block in blocks(page):
+        if block.exempt and block.language == "python":
+            ast.parse(textwrap.dedent("\n".join(block.lines)), f"{name}:{block.first_line}")
 
 
 def test_blocks_share_a_namespace_and_keep_their_line_numbers(tmp_path: Path) -> None:

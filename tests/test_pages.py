@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from amends.sagas import Coordinator, CurrentStep, Retry, Step, Undo, errors, saga, step
+from tests import rule_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -62,6 +63,11 @@ def test_the_table_names_every_option(title: str, described: Callable[..., objec
     inner = ("self", "fn", "url", "beat")
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
+
+
+def test_the_guarantees_name_every_rule() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    assert [rule for rule in rule_table.RULES if rule not in rule_table.named(page)] == []
 
 
 def test_the_readme_shows_the_first_saga() -> None:

@@ -65,9 +65,10 @@ def replay(
 ) -> ReplayReport:
     """Run a saga's body against a recorded journal, to see that today's code still does what is recorded.
 
-    Nothing is executed. `journal` is what `await run.journal()` gives, or a run exported with `export_run`
-    (the document, or its JSON text). An exported run knows its input and id; for bare entries, `input` is the
-    saga's argument, or a tuple of its arguments, and `run_id` matters to bodies that use `random()`.
+    Nothing is executed. `journal` is what `await run.journal()` gives, or a run exported by
+    `await run.export()` or `amends export` (the document, or its JSON text). An exported run knows its input
+    and id; for bare entries, `input` is the saga's argument, or a tuple of its arguments, and `run_id`
+    matters to bodies that use `random()`.
 
     Raises `NonDeterminism`, showing both sides, when the body asks for something else than the journal says,
     `RecordUnreadable` when a record doesn't fit today's annotations, and `InputInvalid`.

@@ -110,8 +110,8 @@ class Store:
             row, status = self.runs[run_id].row, Status(str(woken[1]))
             self.runs[run_id].row = replace(row, status=status, due_at=now, ended_at=None, needs=None)
         self._write(write)
-        if write.inbox is not None and write.inbox.run_id in rows.mails:
-            self._put(write.inbox)
+        for cells in rows.inbox:
+            self._put(READER.inbox(cells))
         return DONE
 
     def hand_on(self, worker: str) -> None:
@@ -146,15 +146,13 @@ class Store:
 
     def _put(self, message: InboxRow) -> None:
         run = self.runs[message.run_id]
-        number = run.row.mail + 1
-        row = replace(message, number=number)
-        run.inbox.append(row)
+        run.inbox.append(message)
         run.keys.add(message.key)
         due, now = run.row.due_at, self.now()
         if run.row.owner is None and (due is None or due > now):
             due = now
-        run.row = replace(run.row, mail=number, due_at=due)
-        self.mailed(row)
+        run.row = replace(run.row, mail=message.number, due_at=due)
+        self.mailed(message)
 
 
 def _changed(row: RunRow, change: RunChange) -> RunRow:

@@ -47,7 +47,7 @@ class Worker:
             now=stage.now,
             limits=LIMITS,
             worker=name,
-            hooks=Hooks(self._settled, self._released, self._reload),
+            hooks=Hooks(self._settled, self._released, self._reload, stage.look_soon),
         )
         self.driver.executor = self.executor = _Gated(
             Settings(resources, MAX_STEPS, 1, LIMITS.max_payload),

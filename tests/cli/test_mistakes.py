@@ -30,6 +30,7 @@ def made(amends: Amends) -> Amends:
     [
         (("show", "o-9"), "there is no run 'o-9' in this database"),
         (("cancel", "o-9"), "there is no run 'o-9' in this database"),
+        (("export", "o-9"), "there is no run 'o-9' in this database"),
         (("runs", "--after", "o-9"), "there is no run 'o-9' in this database to go on behind"),
         (("runs", "--status", "happy"), "there is no status 'happy'; there are: ready, "),
         (("runs", "--since", "yesterday"), "--since takes a date (2026-11-22)"),
@@ -131,7 +132,9 @@ def test_an_ended_run_is_not_cancelled_and_an_id_means_one_input(amends: Amends)
     assert amends.refuses("cancel", "o-1").startswith("run 'o-1' has ended already: completed")
 
 
-@pytest.mark.parametrize("command", [("runs",), ("show", "o-1"), ("cancel", "o-1"), ("db", "check")])
+@pytest.mark.parametrize(
+    "command", [("runs",), ("show", "o-1"), ("export", "o-1"), ("cancel", "o-1"), ("db", "check")]
+)
 def test_asking_a_database_that_is_not_there_does_not_make_it(
     amends: Amends, command: tuple[str, ...]
 ) -> None:

@@ -15,6 +15,7 @@ from amends.persistence.records import (
     Receipt,
     RunChange,
     Status,
+    Tell,
     Wake,
     Write,
     Written,
@@ -164,8 +165,8 @@ def test_a_message_and_a_turn_to_another_run_are_one_write(worker: Worker, datab
     worker.start("parent", "child", "orphan")
     worker.claim()
     for child, parent in (("child", "parent"), ("orphan", "nobody")):
-        news = InboxRow(parent, f"end of {child}", "child", 1)
-        assert worker.write(Write(child, worker.epoch, change=ended(), inbox=news)).written is Written.DONE
+        news = Tell(InboxRow(parent, f"end of {child}", "child", 1))
+        assert worker.write(Write(child, worker.epoch, change=ended(), tells=(news,))).written is Written.DONE
     assert [row.key for row in database.unread("ann")] == ["end of child"]
     assert {run.id for run in database.ended(["child", "orphan", "parent"])} == {"child", "orphan"}
 

@@ -92,17 +92,24 @@ def _runs(maker: _Maker) -> None:
         _number("mail"),
         _number("lost"),
         _text("needs", nullable=True),
+        _key("parent", nullable=True),
+        _number("parent_ref", nullable=True),
+        _key("root", nullable=True),
+        _text("no_pivot", nullable=True),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", f"status IN ({_STATUSES})"),
         maker.check("runs", "cause_known", f"cause IS NULL OR cause IN ({_CAUSES})"),
         maker.check("runs", "ended_at_end", f"(ended_at IS NOT NULL) = (status IN ({_ENDS}))"),
         maker.check("runs", "ended_is_idle", "ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)"),
         maker.check("runs", "counts", "mail >= 0 AND lost >= 0"),
+        maker.check("runs", "child_whole", "(parent IS NULL) = (root IS NULL)"),
     )
     maker.index("runs", "due", "due_at", where="owner IS NULL AND status IN ('open', 'compensating')")
     maker.index("runs", "owned", "owner", where="owner IS NOT NULL")
     maker.index("runs", "parked", "created_at", "id", where="status IN ('parked')")
     maker.index("runs", "created", "created_at", "id")
+    maker.index("runs", "children", "parent", "created_at", "id", where="parent IS NOT NULL")
+    maker.index("runs", "tree", "root", where="root IS NOT NULL")
 
 
 def _journal(maker: _Maker) -> None:

@@ -10,7 +10,7 @@ from amends.cli.acts import abort, resolve, resume, retry, skip, undo, waive
 from amends.cli.audit import audit, owed
 from amends.cli.db import app as db
 from amends.cli.group import Group
-from amends.cli.runs import runs, show
+from amends.cli.runs import export, runs, show
 from amends.cli.start import cancel, start
 from amends.cli.worker import worker
 
@@ -53,6 +53,7 @@ app.command()(worker)
 app.command()(start)
 app.command()(runs)
 app.command()(show)
+app.command()(export)
 app.command()(cancel)
 app.command()(retry)
 app.command()(resolve)

@@ -34,7 +34,12 @@ def write(text: str) -> None:
 
 def write_json(document: Any) -> None:
     """Write one JSON document to stdout: JSON as everybody reads it, so NaN and the infinities are texts."""
-    write(json.dumps(finite(document), indent=2, allow_nan=False) + "\n")
+    write(json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """Give a document as the lines that `write_json` writes."""
+    return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
 
 
 def finite(document: Any) -> Any:

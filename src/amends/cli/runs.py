@@ -1,7 +1,8 @@
-"""`amends runs` and `amends show`: looking at runs."""
+"""`amends runs`, `amends show` and `amends export`: looking at runs, and taking one along."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,3 +40,18 @@ def show(run: RunId, *, json: Json = False, database: Database = DEFAULT_DATABAS
     from amends.cli.telling import show_run  # noqa: PLC0415 - heavy
 
     show_run(database, run, as_json=json)
+
+
+def export(
+    run: RunId,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout."),
+    ] = None,
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """Print a run and its journal as one JSON document, to be kept, sent and replayed."""
+    from amends.cli.exporting import export_run  # noqa: PLC0415 - heavy
+
+    export_run(database, run, output)
