@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     if wrong:
         return _told(wrong)
     with scratch() as copy:
-        complaint = unsound(copy, chosen)
+        complaint = unsound(copy, chosen) or ("" if given.no_check else copy.check())
         if complaint:
             return _told([f"not sound without any bug:\n{complaint}"])
         noticed = {} if given.no_check else complaints(copy, chosen)
