@@ -156,16 +156,22 @@ class Database:
         since: int | None = None,
         limit: int = 100,
         after: str | None = None,
+        parent: str | None = None,
     ) -> list[RunRow]:
-        """List runs, newest first: created at or after `since` (milliseconds), behind run `after`."""
-        return self._queries.runs(status=status, saga=saga, since=since, limit=limit, after=after)
+        """List runs, newest first: created at or after `since` (milliseconds), behind run `after`.
+
+        `parent` lists the child runs of one.
+        """
+        return self._queries.runs(
+            status=status, saga=saga, since=since, limit=limit, after=after, parent=parent
+        )
 
     def journal(self, run_id: str) -> list[EntryRow]:
         """Return a run's journal, in order."""
         return self._queries.journal(run_id)
 
     def unended(self) -> Generator[EntryRow, None, None]:
-        """Give the journals of all runs that haven't ended, one after the other, without payloads."""
+        """Give the journals of all runs that haven't ended, and of those below them, without payloads."""
         return self._queries.unended()
 
     def unread(self, worker_id: str, after: Mapping[str, int] | None = None) -> list[InboxRow]:

@@ -41,6 +41,7 @@ class Queries:
         runs, journal, inbox, audit = tables.runs, tables.journal, tables.inbox, tables.audit
         self._runs = select(*(runs.c[name] for name in RUN_COLUMNS))
         self._run = self._runs.where(runs.c.id == bindparam("run"))
+        self._is_child = runs.c.parent == bindparam("parent")
         self._settled = self._runs.where(
             backend.among(runs.c.id, "ids"),
             or_(runs.c.ended_at.is_not(None), runs.c.status == Status.PARKED.value),
@@ -50,10 +51,12 @@ class Queries:
             .where(journal.c.run_id == bindparam("run"))
             .order_by(journal.c.seq)
         )
+        above = runs.alias("above")
+        going = select(above.c.id).where(above.c.ended_at.is_(None))
         self._unended = (
             select(*(null() if name == "payload" else journal.c[name] for name in ENTRY_COLUMNS))
             .join_from(runs, journal, journal.c.run_id == runs.c.id)
-            .where(runs.c.ended_at.is_(None))
+            .where(or_(runs.c.ended_at.is_(None), runs.c.root.in_(going)))
             # By the run's own id: SQLite then begins with the runs, and looks only at the journals of those.
             .order_by(runs.c.id, journal.c.seq)
         )
@@ -94,11 +97,14 @@ class Queries:
         since: int | None = None,
         limit: int = 100,
         after: str | None = None,
+        parent: str | None = None,
     ) -> list[RunRow]:
         """List runs, newest first: created at or after `since` (milliseconds), behind run `after`."""
-        if not all(storable(text) for text in (saga, after) if text is not None):
+        if not all(storable(text) for text in (saga, after, parent) if text is not None):
             return []
         query, given = self._listed(status, saga, since, after)
+        if parent is not None:
+            query, given["parent"] = query.where(self._is_child), parent
         with self._reading() as connection:
             rows = connection.execute(query.limit(limit), given).all()
         return [self._reader.run(row) for row in rows]
@@ -112,7 +118,7 @@ class Queries:
         return [self._reader.entry(row) for row in rows]
 
     def unended(self) -> Generator[EntryRow, None, None]:
-        """Give the journals of all runs that haven't ended, one after the other, without payloads.
+        """Give the journals of all runs that haven't ended, and of those below them, without payloads.
 
         The rows come as they are asked for, all of one moment.
         """

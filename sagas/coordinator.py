@@ -29,17 +29,17 @@ from amends.sagas.errors import (
     StartConflict,
 )
 from amends.sagas.executor import Settings
-from amends.sagas.handle import Run, RunInfo, fold
+from amends.sagas.handle import Run, RunInfo
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
 from amends.sagas.options import CoordinatorOptions
 from amends.sagas.parts import Parts, Plan, assemble, dismantle
-from amends.sagas.registry import HANDLERS, SAGAS
+from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.states import Status, seen
-from amends.sagas.undo_plan import UndoPlan, undo_plan
+from amends.sagas.undo_plan import UndoPlan
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -198,21 +198,25 @@ class Coordinator:
         since: dt.datetime | None = None,
         limit: int = 100,
         after: str | None = None,
+        parent: str | None = None,
     ) -> Infos:
         """List runs, newest first.
 
-        `status` is one of `Status`, `since` the earliest creation, `after` the last id of the page before.
+        `status` is one of `Status`, `since` the earliest creation, `after` the last id of the page before;
+        `parent` gives that run's children.
         """
         parts = self._open_parts()
         wanted = None if status is None else _status(status)
         checked.storable(saga, "the saga's name")
         checked.storable(after, "the run's id")
+        checked.storable(parent, "the parent's id")
         page = functools.partial(
             parts.database.runs,
             status=_stored(wanted),
             saga=saga,
             since=None if since is None else round(since.timestamp() * 1000),
             limit=limit,
+            parent=parent,
         )
         found: Infos = []
         while len(found) < limit:
@@ -265,7 +269,7 @@ class Coordinator:
         Raises `RunNotFound`.
         """
         await self.desk.row(run_id)
-        return undo_plan(run_id, fold(await self.desk.journal(run_id)), set(HANDLERS.keys()))
+        return await self.desk.undo_plan(run_id)
 
     async def owed(self) -> Obligations:
         """Give the compensations that runs which haven't ended may need: a check before a deployment.
@@ -388,6 +392,7 @@ def _info(row: RunRow, now: int) -> RunInfo:
         None if row.due_at is None else _moment(row.due_at),
         None if row.deadline_at is None else _moment(row.deadline_at),
         row.owner,
+        row.parent,
     )
 
 

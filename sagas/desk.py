@@ -9,11 +9,13 @@ from collections.abc import Callable
 from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
 from amends.sagas.errors import RunNotFound
+from amends.sagas.handle import fold
 from amends.sagas.journal import Entry, from_row
 from amends.sagas.obligations import Owed, owed_by
 from amends.sagas.parts import Parts
 from amends.sagas.registry import HANDLERS
 from amends.sagas.states import ENDS, Status, seen
+from amends.sagas.undo_plan import UndoPlan, undo_plan
 from amends.sagas.waits import Settled
 
 
@@ -66,6 +68,13 @@ class Desk:
                 return owed_by(rows, set(HANDLERS.keys()))
 
         return await parts.scheduler.read(look)
+
+    async def undo_plan(self, run_id: str) -> UndoPlan:
+        """Plan the undoing of a run, with that of the child runs below it."""
+        history = fold(await self.journal(run_id))
+        below = [step.key for step in history.steps.values() if step.child is not None and step.owed]
+        plans = {child: await self.undo_plan(child) for child in below}
+        return undo_plan(run_id, history, set(HANDLERS.keys()), plans)
 
     async def settled(self, run_id: str) -> Settled:
         """Wait until a run has ended or is parked. Raises `RunNotFound`, `CoordinatorClosed`."""

@@ -40,7 +40,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """One run in a list: what it is, how it stands, and when. `cause` says what ended it."""
+    """One run in a list: what it is, how it stands, and when.
+
+    `cause` says what ended it, `parent` names the run above a child run.
+    """
 
     id: str
     saga: str
@@ -52,6 +55,7 @@ class RunInfo:
     due_at: dt.datetime | None
     deadline_at: dt.datetime | None
     worker: str | None
+    parent: str | None = None
 
 
 class Run(Generic[R]):

@@ -35,7 +35,7 @@ def owed_by(rows: Iterable[EntryRow], defined: Container[str]) -> list[Owed]:
     runs: Counter[str] = Counter()
     for run_id, entries in itertools.groupby(rows, key=lambda row: row.run_id):
         history = fold([from_row(row) for row in entries])
-        for handler in {step.handler or "" for step in history.steps.values() if step.owed}:
+        for handler in {step.handler for step in history.steps.values() if step.owed and step.handler}:
             examples.setdefault(handler, run_id)
             runs[handler] += 1
     return [Owed(name, runs[name], examples[name], name in defined) for name in sorted(runs)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
 
 from amends.sagas.compensation import UndoOrder, standing
 from amends.sagas.handle import Standing
@@ -13,15 +15,21 @@ from amends.sagas.operating import Act, Action, objection
 from amends.sagas.outcome import Outcome
 from amends.sagas.step_record import StepRecord, Undoing
 
+NOTHING: Final[Mapping[str, UndoPlan]] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedUndo:
-    """One compensation that would be run: of which step, and what is known of its effect."""
+    """One compensation that would be run: of which step, and what is known of its effect.
+
+    For a child run, `step` is its saga, `handler` is empty and `plan` says what would be undone in it.
+    """
 
     step: str
     ref: int
     handler: str
     outcome: Outcome
+    plan: UndoPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,18 @@ class UndoPlan:
         return "\n".join(_told(self))
 
 
-def undo_plan(run_id: str, history: History, defined: Container[str]) -> UndoPlan:
-    """Plan the undoing of a run; `defined` are the compensations, as `name@version`, of this process."""
+def undo_plan(
+    run_id: str, history: History, defined: Container[str], below: Mapping[str, UndoPlan] = NOTHING
+) -> UndoPlan:
+    """Plan the undoing of a run.
+
+    `defined` are the compensations, as `name@version`, of this process, `below` the plans of its child runs.
+    """
     refused = objection(history, Action(Act.UNDO, ""))
-    groups = () if refused is not None else tuple(_groups(history))
+    groups = () if refused is not None else tuple(_groups(history, below))
     undone = {planned.ref for group in groups for planned in group}
     stays = [step for step in standing(history.steps) if step.ref not in undone]
-    handlers = dict.fromkeys(planned.handler for group in groups for planned in group)
+    handlers = dict.fromkeys(name for group in groups for planned in group for name in _handlers(planned))
     return UndoPlan(
         run_id,
         groups,
@@ -60,18 +73,28 @@ def undo_plan(run_id: str, history: History, defined: Container[str]) -> UndoPla
     )
 
 
-def _groups(history: History) -> Iterator[tuple[PlannedUndo, ...]]:
+def _handlers(planned: PlannedUndo) -> Iterator[str]:
+    if planned.plan is None:
+        yield planned.handler
+    else:
+        for group in planned.plan.steps:
+            for each in group:
+                yield from _handlers(each)
+
+
+def _groups(history: History, below: Mapping[str, UndoPlan]) -> Iterator[tuple[PlannedUndo, ...]]:
     """Play the undoing through on copies: whatever may start together is one group (S7)."""
     steps = {ref: replace(step) for ref, step in history.steps.items()}
     order = UndoOrder(steps)
     while ready := order.ready(sys.maxsize)[0]:
-        yield tuple(_planned(step) for step in ready)
+        yield tuple(_planned(step, below) for step in ready)
         for step in ready:
             step.undoing = Undoing.DONE
 
 
-def _planned(step: StepRecord) -> PlannedUndo:
-    return PlannedUndo(step.name, step.ref, step.handler or "", step.outcome)
+def _planned(step: StepRecord, below: Mapping[str, UndoPlan]) -> PlannedUndo:
+    plan = below.get(step.key) if step.child is not None else None
+    return PlannedUndo(step.name, step.ref, step.handler or "", step.outcome, plan)
 
 
 def _told(plan: UndoPlan) -> Iterator[str]:
@@ -82,6 +105,9 @@ def _told(plan: UndoPlan) -> Iterator[str]:
     for number, group in enumerate(plan.steps, 1):
         beside = "" if len(group) == 1 else ", side by side"
         yield f"{number}. {'; '.join(_line(planned) for planned in group)}{beside}"
+        for planned in group:
+            if planned.plan is not None:
+                yield from (f"   {line}" for line in _told(planned.plan))
     for effect in plan.stays:
         doubt = "" if effect.outcome is Outcome.LANDED else ", nobody knows whether it landed"
         yield f"stays: {effect.step} ({effect.ref}), {effect.effect}{doubt}"
@@ -90,5 +116,7 @@ def _told(plan: UndoPlan) -> Iterator[str]:
 
 
 def _line(planned: PlannedUndo) -> str:
+    if planned.plan is not None:
+        return f"{planned.step} ({planned.ref}), child run {planned.plan.run_id}"
     doubt = "" if planned.outcome is Outcome.LANDED else ", which may have landed"
     return f"{planned.step} ({planned.ref}){doubt} by {planned.handler}"

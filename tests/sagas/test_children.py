@@ -8,6 +8,7 @@ import datetime as dt
 import pytest
 
 from amends.sagas import (
+    AmendsError,
     Coordinator,
     NoEffect,
     RunFailed,
@@ -214,16 +215,16 @@ async def test_a_child_that_was_undone_by_itself_is_not_undone_again(database_ur
     assert DONE[3:] == ["-Oslo dinner", "-Oslo hotel", "-home"]
 
 
+@saga(name="children.trip")
+async def trip() -> None:
+    await book("car")
+    await tour("Oslo")
+
+
 @on_a_loop
 async def test_a_cancel_reaches_children_and_theirs(database_url: str) -> None:
     """S19, S16: whatever is under way below is stopped and undone."""
     gate = GATES["Oslo dinner"] = Gate()
-
-    @saga(name="children.trip")
-    async def trip() -> None:
-        await book("car")
-        await tour("Oslo")
-
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(trip, id="trip")
         await gate.reached.wait()
@@ -286,9 +287,8 @@ async def test_a_parked_child_parks_its_parent_and_takes_it_along_when_it_goes_o
         assert "'tour/1'" in str(error)
         assert await (await coordinator.get("tour/1")).status() is Status.PARKED
         TROUBLE.clear()
-        await coordinator.operator("ann").retry("tour/1", "children.book")
-        while await run.status() is Status.PARKED:  # noqa: ASYNC110 - a row says so, no event
-            await asyncio.sleep(0.01)
+        await coordinator.operator("ann").retry("tour/1", 1)
+        await recorded(run, Kind.RESUMED)
         assert await ended(run) is Status.COMPENSATED
     assert DONE == ["Oslo hotel", "-Oslo hotel"]
 
@@ -302,8 +302,7 @@ async def test_a_compensation_stuck_in_a_child_parks_its_parent_until_it_is_waiv
         await parked(run)
         assert DONE == ["Rome hotel", "Rome dinner", "Oslo hotel", "Oslo dinner"]
         await coordinator.operator("ann").waive("tour/2", 2, reason="the guest paid")
-        while await run.status() is Status.PARKED:  # noqa: ASYNC110 - a row says so, no event
-            await asyncio.sleep(0.01)
+        await recorded(run, Kind.RESUMED)
         assert await ended(run) is Status.PARTIALLY_COMPENSATED
     assert DONE[4:] == ["-Oslo hotel", "-Rome dinner", "-Rome hotel"]
 
@@ -411,9 +410,11 @@ async def test_an_id_that_a_child_would_need_may_be_taken(sqlite_url: str) -> No
     """S17: the child isn't mistaken for a run that somebody started; the parent is parked, and says why."""
     async with Coordinator(sqlite_url) as coordinator:
         await (await coordinator.start(night, "Bergen", id="tour/1")).result(30)
-        error = await parked(await coordinator.start(tour, "Oslo", id="tour"))
-        assert "'tour/1'" in str(error)
-        assert "belongs to a run that somebody started" in str(error)
+        with pytest.raises(AmendsError, match="'tour/1' of its child run belongs to a run that somebody"):
+            await coordinator.start(tour, "Oslo", id="tour")
+        await (await coordinator.start(night, "Bergen", id="trip/2")).result(30)
+        error = await parked(await coordinator.start(trip, id="trip"))
+        assert "'trip/2' of its child run belongs to a run that somebody started" in str(error)
 
 
 @on_a_loop
@@ -431,7 +432,15 @@ async def test_what_children_owe_is_owed_by_going_runs(sqlite_url: str) -> None:
 
 
 def test_outside_a_run_a_saga_in_a_saga_is_a_plain_call() -> None:
-    assert asyncio.run(tour("Oslo")) == ["Oslo dinner"]
+    @saga(name="children.inner")
+    async def inner(what: str) -> str:
+        return await look(what)
+
+    @saga(name="children.outer")
+    async def outer() -> str:
+        return await inner("sun")
+
+    assert asyncio.run(outer()) == "sun"
 
 
 @on_a_loop

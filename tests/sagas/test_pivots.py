@@ -283,7 +283,7 @@ async def test_a_pivot_behind_what_nobody_can_undo_is_refused(sqlite_url: str) -
     async with Coordinator(sqlite_url) as coordinator:
         error = (await failure(await coordinator.start(body))).error
     assert isinstance(error, DefinitionError)
-    assert "'pivots.plain', called before it" in str(error)
+    assert "'pivots.plain', called before it," in str(error)
     assert DONE == ["plain"]
 
 
