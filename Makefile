@@ -12,7 +12,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format bench soak lock clean
+.PHONY: help demo test check format bench soak planted lock clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,9 @@ bench: $(ready) ## Measure against docs' figures.
 
 soak: $(ready) ## Run the tests that take minutes.
 	$(bin)/pytest -m soak --timeout 0 $(ARGS)
+
+planted: $(ready) ## Plant bugs in a copy of the code, and see that the tests notice (ARGS="S09 L").
+	$(bin)/python -m tests.planted $(ARGS)
 
 lock: $(ready) ## Pin what pyproject.toml asks for (ARGS=--upgrade for the newest).
 	$(bin)/uv pip compile pyproject.toml --universal --all-extras --group dev --python-version 3.11 \
