@@ -73,7 +73,7 @@ def test_a_turn_whose_child_has_a_taken_id_writes_nothing(worker: Worker, databa
 
 
 def test_a_beaten_turn_starts_no_child(worker: Worker, database: Database) -> None:
-    """S16: nothing of it is written."""
+    """S16, S19: nothing of it is written."""
     worker.start("parent")
     worker.claim()
     worker.put("parent", "cancel")

@@ -13,10 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent
 NAME = re.compile(r"([SL])(\d{2})-[a-z0-9-]+")
 CAUGHT_BY = re.compile(r"^Caught by: tests/(\S+::test_\w+)$", re.MULTILINE)
-WITHOUT = {
-    "S19": "child runs are only being built",
-}
-"""The rules that have no planted bug, and why."""
 
 
 class PatchUnfit(Exception):
