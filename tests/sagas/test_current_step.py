@@ -172,7 +172,7 @@ def test_outside_a_run_both_say_so() -> None:
 
 
 @on_a_loop
-async def test_keys_stay_the_same_in_another_process(database_url: str) -> None:
+async def test_keys_stay_the_same_from_one_coordinator_to_the_next(database_url: str) -> None:
     """S9: a key survives restarts: it is derived from the run and the occurrence."""
     clock = Clock()
     keys: list[str] = []

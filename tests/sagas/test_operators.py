@@ -187,8 +187,8 @@ async def test_of_two_operators_one_wins_and_the_other_is_told(database_url: str
 
 
 @on_a_loop
-async def test_an_act_that_no_longer_fits_is_refused_when_it_is_taken_and_audited(sqlite_url: str) -> None:
-    """S25: conditional, however late it is read."""
+async def test_an_act_on_what_somebody_has_acted_on_is_refused_at_once(sqlite_url: str) -> None:
+    """S25: of two who saw the same state one is told; what both did is audited."""
     async with Coordinator(sqlite_url) as coordinator:
         run = await stuck(coordinator, "-flight", "-hotel")
         WORLD["trouble"].add("-hotel")
