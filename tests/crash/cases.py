@@ -165,3 +165,17 @@ CASES = (
         act="resolve",
     ),
 )
+
+CORE = (
+    "linear",
+    "last refused",
+    "gather with one failing",
+    "race",
+    "compensation unanswered",
+    "cancel in mid-step",
+    "unknown compensated",
+    "savepoint undone, then refused",
+    "pivot",
+    "aborted",
+)
+"""The scenarios that are killed twice, the second time at every write of the recovery."""

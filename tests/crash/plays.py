@@ -36,7 +36,9 @@ async def drive(spec: Spec) -> int:
                     break
                 code = await _result(run)
         finally:
-            await interfering
+            interfering.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await interfering
     return code
 
 
