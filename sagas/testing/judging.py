@@ -12,6 +12,7 @@ from amends.sagas.history import History
 from amends.sagas.outcome import Effect
 from amends.sagas.replay import NON_DETERMINISM
 from amends.sagas.testing.ledger import Call
+from amends.sagas.testing.one_way import denied
 from amends.sagas.testing.rules import broken_rules, folded
 from amends.sagas.testing.stage import Stage
 from amends.sagas.testing.store import StoredRun
@@ -71,6 +72,13 @@ def judged(stage: Stage, allowed: Allowed) -> str:
     wrongs = [*stage.wrongs, *broken_rules(run, stage.ledger)]
     if wrongs:
         return f"a rule of amends itself is broken: {'; '.join(wrongs)}"
+    untrue = denied(history, stage.ledger, run.journal)
+    if untrue:
+        names = ", ".join(f"{step.name} ({step.ref})" for step in untrue)
+        return (
+            f"the pivot {names} landed, and the run {run.row.status}: the step, or its probe, has said that it "
+            "hadn't (S2). NoEffect, no_effect= and NotLanded() are for what surely isn't in the world"
+        )
     if run.row.status is Status.PARKED:
         return _parked(stage, run, history, allowed)
     return _world(stage, run, history, allowed)
