@@ -107,6 +107,8 @@ def _parked(stage: Stage, run: StoredRun, history: History, allowed: Allowed) ->
         )
     names = {step.name for step in history.steps.values()}
     says = bool(owed(history.steps)) or any(name in history.park_reason for name in names)
+    # Behind a pivot there is nothing to undo: that a person has to bring it forward is all there is to say.
+    says = says or (history.pivoted and "stuck forward" in history.park_reason)
     return "" if says else f"the run is parked, and owes nothing: {history.park_reason or run.row.needs}"
 
 
@@ -182,7 +184,8 @@ def _called_twice(stage: Stage, *, undoing: bool) -> list[str]:
     seen: dict[str, int] = {}
     names = []
     for call in stage.ledger.calls:
-        if call.outcome == "landed" and call.attempt.undoing is undoing and call.attempt.key:
+        counts = call.attempt.undoing is undoing and not call.probing
+        if call.outcome == "landed" and counts and call.attempt.key:
             seen[call.attempt.key] = seen.get(call.attempt.key, 0) + 1
             if seen[call.attempt.key] == 2:  # noqa: PLR2004 - the second time
                 names.append(call.name)
