@@ -76,8 +76,8 @@ def judged(stage: Stage, allowed: Allowed) -> str:
     if untrue:
         names = ", ".join(f"{step.name} ({step.ref})" for step in untrue)
         return (
-            f"the pivot {names} landed, and the run {run.row.status}: the step, or its probe, has said that it "
-            "hadn't (S2). NoEffect, no_effect= and NotLanded() are for what surely isn't in the world"
+            f"the pivot {names} landed, and the run {run.row.status}: the step, or its probe, has said that "
+            "it hadn't (S2). NoEffect, no_effect= and NotLanded() are for what surely isn't in the world"
         )
     if run.row.status is Status.PARKED:
         return _parked(stage, run, history, allowed)

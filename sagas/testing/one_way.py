@@ -50,7 +50,8 @@ def _undone_behind(entries: list[Entry], history: History) -> Iterator[str]:
             back = entry.kind is Kind.SWITCH or (entry.kind is Kind.UNDO and ref in undoable and ref < pivot)
             if back and state:
                 what = "the run is turned round" if step is None else f"{_name(step)} is undone"
-                yield f"{what} in entry {entry.seq} although the pivot {_name(history.steps[pivot])} {state} (S14)"
+                name = _name(history.steps[pivot])
+                yield f"{what} in entry {entry.seq} although the pivot {name} {state} (S14)"
 
 
 def _state(entry: Entry, before: str) -> str:
@@ -65,7 +66,7 @@ def _state(entry: Entry, before: str) -> str:
 
 
 def _beside(step: StepRecord, entries: list[Entry]) -> bool:
-    """Tell whether a step was undone by itself, beside a run that goes forward: failed, given up, rolled back."""
+    """Tell whether a step is undone by itself while the run goes forward: failed, given up, rolled back."""
     rolled_back = {entry.ref for entry in entries if entry.kind is Kind.ROLLBACK}
     return step.phase == "failed" or step.abandoned or bool(rolled_back.intersection(step.scopes))
 

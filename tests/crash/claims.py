@@ -42,7 +42,7 @@ class Story:
 
     @property
     def late(self) -> bool:
-        """Tell whether the run is parked for what a worker said that woke: it may have landed after C (S5)."""
+        """Tell whether the run is parked for what a woken worker said: F may have landed after C (S5)."""
         after = any(e.kind is Kind.LATE and e.meta.get("after_undo") for e in self.entries)
         return self.woken and after and self.record.row.status is Status.PARKED
 

@@ -85,7 +85,7 @@ OF_CALLS = {
 
 @dataclass(frozen=True)
 class Steps:
-    """What has to be known of a run's steps: numbers and keys of its pivots, and of those whose result is lost."""
+    """Numbers and keys of a run's pivots, and of the steps whose result is lost."""
 
     pivots: frozenset[str]
     pivot_keys: frozenset[str]
@@ -107,15 +107,15 @@ class Steps:
         )
 
 
-def struck(exit: Exit, story: Story) -> set[KillPoint]:
+def struck(child: Exit, story: Story) -> set[KillPoint]:
     """Give the points at which a killed child was struck; none for a moment that isn't one of them."""
-    return set(_at(exit.said[-1], Steps.of(story))) if exit.said else set()
+    return set(_at(child.said[-1], Steps.of(story))) if child.said else set()
 
 
-def applying(exit: Exit, story: Story) -> set[KillPoint]:
+def applying(child: Exit, story: Story) -> set[KillPoint]:
     """Give the points that a scenario has: those which its unkilled run came by."""
     steps = Steps.of(story)
-    passed = {point for said in exit.said for point in _at(said, steps)}
+    passed = {point for said in child.said for point in _at(said, steps)}
     if KillPoint.UNDO_OUTCOME in passed:
         passed.add(KillPoint.WRITE_FAILS)
     return passed | {KillPoint.FROZEN}
@@ -141,7 +141,7 @@ def _at_commit(name: str, words: Sequence[str], steps: Steps) -> Iterator[KillPo
 
 
 def _at_call(name: str, words: Sequence[str], steps: Steps) -> Iterator[KillPoint]:
-    verb, _, key = words
+    verb, _, key = (*words, "")[:3]
     if (name, verb) in OF_CALLS:
         yield OF_CALLS[name, verb]
     if verb == "apply" and key in steps.pivot_keys and name in ("sent", "landed"):

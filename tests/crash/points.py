@@ -41,9 +41,7 @@ class Points:
     `holding` only those of which a word begins with it.
     """
 
-    def __init__(
-        self, path: str, *, at: int = 0, how: str = KILL, only: str = "", holding: str = ""
-    ) -> None:
+    def __init__(self, path: str, *, at: int = 0, how: str = KILL, only: str = "", holding: str = "") -> None:
         self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
         self._at = at
@@ -101,7 +99,7 @@ class Holding:
         self._known: set[tuple[object, ...]] | None = None
 
     def new(self, dialect: DefaultDialect, connection: DBAPIConnection) -> list[str]:
-        """Give words such as `start`, `intent:2`, `inbox:cancel`; none for the first, which enters the worker."""
+        """Give words such as `start`, `intent:2`, `inbox:cancel`; none for the first, which enters a worker."""
         prefix = "amends_" if dialect.name == "sqlite" else "amends."
         rows: list[tuple[object, ...]] = []
         cursor = connection.cursor()

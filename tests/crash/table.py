@@ -62,7 +62,9 @@ class Matrix:
         found = [f"{name}, on {store}: nothing at all" for name in scenarios for store in STORES
                  if not self.applies[name, store]]  # fmt: skip
         for (scenario, store), points in sorted(self.applies.items()):
-            found += [f"{scenario}, on {store}: {p}" for p in sorted(points) if not self.kills[scenario, store][p]]
+            found += [
+                f"{scenario}, on {store}: {p}" for p in sorted(points) if not self.kills[scenario, store][p]
+            ]
         return found
 
     def wrong(self, scenarios: Sequence[str]) -> list[str]:
@@ -87,7 +89,10 @@ def _summary(matrix: Matrix, scenarios: Sequence[str], date: str | None) -> list
         ("cycles", f"{matrix.total:,} ({on_each})"),
         ("cells struck: scenario × kill point × store", f"{matrix.cells:,}"),
         ("cells that should have been struck and weren't", str(len(matrix.empty(scenarios)))),
-        ("breaches: runs lost, compensations skipped or doubled, steps after a decision", str(matrix.breaches)),
+        (
+            "breaches: runs lost, compensations skipped or doubled, steps after a decision",
+            str(matrix.breaches),
+        ),
         ("probability of a breach per cycle, at most (3/n, at 95 %)", bound),
         ("seed", ", ".join(sorted(matrix.seeds))),
         *([("date", date)] if date else []),
@@ -95,10 +100,11 @@ def _summary(matrix: Matrix, scenarios: Sequence[str], date: str | None) -> list
     return [
         "# The kill matrix",
         "",
-        "Made by `make soak`. In each cycle the process that drives a run is killed with SIGKILL (or frozen, or",
-        "its database fails to write) at one moment, another one goes on, and in the end the books of the services",
-        "called are compared with the run's status and journal. Each scenario is killed at every durable write and",
-        "at every call, ten of them once more at every write of the recovery; `tests/crash/cases.py` has them all.",
+        "Made by `make soak`. In each cycle the process that drives a run is killed with SIGKILL (or frozen,",
+        "or its database fails to write) at one moment, another one goes on, and in the end the books of the",
+        "services called are compared with the run's status and journal. Each scenario is killed at every",
+        "durable write and at every call, ten of them once more at every write of the recovery;",
+        "`tests/crash/cases.py` has them all.",
         "",
         "| | |",
         "|---|---|",
@@ -114,8 +120,8 @@ def _legend(matrix: Matrix) -> list[str]:
     return [
         "## The kill points",
         "",
-        "F is the call of a step, C that of its compensation. A kill counts for each point that it strikes: a",
-        "transaction may hold one step's outcome and the next one's intent.",
+        "F is the call of a step, C that of its compensation. A kill counts for each point that it strikes:",
+        "a transaction may hold one step's outcome and the next one's intent.",
         "",
         "| | kill point | kills |",
         "|---|---|---:|",
@@ -129,11 +135,14 @@ def _cells(matrix: Matrix, scenarios: Sequence[str]) -> list[str]:
     return [
         "## Kills by scenario and kill point",
         "",
-        f"SQLite/PostgreSQL; `{NOWHERE}` where the scenario has no such point: its unkilled run doesn't come by it.",
+        f"SQLite/PostgreSQL; `{NOWHERE}` where the scenario has no such point: its unkilled run never comes by.",
         "",
         f"| scenario | {' | '.join(map(str, numbers))} |",
         f"|---|{'---|' * len(KillPoint)}",
-        *(f"| {name} | {' | '.join(_cell(matrix, name, point) for point in KillPoint)} |" for name in scenarios),
+        *(
+            f"| {name} | {' | '.join(_cell(matrix, name, point) for point in KillPoint)} |"
+            for name in scenarios
+        ),
     ]
 
 

@@ -34,10 +34,10 @@ class Tally:
     def killed(self, ends: Sequence[Ending]) -> None:
         """Count cycles in which a process was killed; in the others the run ended before that."""
         for end in ends:
-            killed = [exit for exit in end.exits if exit.killed]
+            killed = [child for child in end.exits if child.killed]
             self.cycles += bool(killed)
-            for exit in killed:
-                for point in struck(exit, end.story):
+            for child in killed:
+                for point in struck(child, end.story):
                     self._count(point)
 
     def met(self, point: KillPoint, ends: Sequence[Ending]) -> None:

@@ -151,9 +151,7 @@ class _Server:
         finally:
             call.ended = _now()
 
-    async def _follow(
-        self, call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> object:
+    async def _follow(self, call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> object:
         """Do as the directive says."""
         await asyncio.sleep(ON_THE_WAY_S)
         directive, _, delay = call.directive.partition(":")

@@ -136,7 +136,7 @@ BEFORE: dict[str, Step[[int], int]] = {
 """What may come before a pivot (S14)."""
 ANYWHERE = {**BEFORE, "plain": plain}
 AFTER = {**ANYWHERE, "retriable": retriable}
-CALLS = {**AFTER, **PIVOTS}
+CALLS: dict[str, Step[[int], int]] = {**AFTER, **PIVOTS}
 COMPENSATABLE = ("once", "thrice", "careful", "probed", "asks")
 AROUND_PIVOTS = ("sequence", "gather", "collect", "group", "limited", "try", "finally", "leave")
 """The blocks in which a pivot may stand; not a savepoint, which is there to be undone."""

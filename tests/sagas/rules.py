@@ -136,7 +136,9 @@ def _parked_names_owed(run: Simulation) -> list[str]:
     reason = run.history.park_reason
     if "nobody knows whether" in reason:
         told = all(f"({ref})" in reason for ref in run.history.doubts)
-        return [] if told and run.history.doubts else [f"parked, and in doubt is {run.history.doubts}: {reason}"]
+        return (
+            [] if told and run.history.doubts else [f"parked, and in doubt is {run.history.doubts}: {reason}"]
+        )
     if "stuck forward" in reason:
         return [] if _landed_pivots(run) else [f"no pivot has landed, and it is parked: {reason} (S14)"]
     if "failed for good" not in reason:
@@ -166,10 +168,10 @@ def _forward_behind_pivot(run: Simulation) -> list[str]:
     if switch is None:
         return found
     before = fold([entry for entry in run.journal if entry.seq < switch]).steps
-    for ref in pivots:
-        if ref in before and before[ref].may_stand:
-            found.append(f"the run turned round in {switch} while its pivot {ref} may stand (S14)")
-    return found
+    open_still = [ref for ref in pivots if ref in before and before[ref].may_stand]
+    return found + [
+        f"the run turned round in {switch} while its pivot {ref} may stand (S14)" for ref in open_still
+    ]
 
 
 def _truthful(run: Simulation) -> list[str]:

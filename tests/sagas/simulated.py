@@ -124,8 +124,9 @@ class Simulation:
         if self.live is None:
             return
         for item in self.news:
-            told = isinstance(item, Attempted) and not item.probing
-            if frozen and told and (item.undoing or item.ref not in self.live.reads):
+            if not frozen or not isinstance(item, Attempted) or item.probing:
+                continue
+            if item.undoing or item.ref not in self.live.reads:
                 self._tell_late(item)
         self.strays += [replace(flight, reports=frozen) for flight in self.flying]
         self.flying, self.news = [], []

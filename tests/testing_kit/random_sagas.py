@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-
 from collections.abc import Iterable
 
 from tests.sagas.programs import AFTER, ANYWHERE, AROUND_PIVOTS, BEFORE, PIVOTS, Node, numbered, past

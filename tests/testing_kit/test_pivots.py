@@ -21,19 +21,23 @@ from tests.testing_kit import pivots
 from tests.testing_kit.shops import SHOP
 
 
+def forget(_history: History, _step: object) -> None:
+    """Take a pivot for a step like any other."""
+
+
 @pytest.mark.parametrize(
     "saga", [pivots.sell_house, pivots.sell_probing, pivots.refused_a_deed, pivots.goes_another_way]
 )
 def test_a_good_saga_with_a_pivot_passes(saga: Callable[..., Any]) -> None:
     """S14: past the pivot it goes forward, or waits for a person; before it, it is undone."""
-    report = crash_test(saga, "villa", world=SHOP, accept=lambda now: True)
+    report = crash_test(saga, "villa", world=SHOP, accept=bool)
     assert report.ends["compensated"] > 0
-    simulate(saga, "villa", world=SHOP, seeds=range(60), accept=lambda now: True)
+    simulate(saga, "villa", world=SHOP, seeds=range(60), accept=bool)
 
 
 def test_a_run_that_forgets_its_pivot_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """S14: the pivot landed, and a cancel turned the run round all the same."""
-    monkeypatch.setattr(History, "_file_pivot", lambda history, step: None)
+    monkeypatch.setattr(History, "_file_pivot", forget)
     with pytest.raises(CrashTestFailed, match=r"although (its|the) pivot kit\.deed \(2\)") as caught:
         crash_test(pivots.sell_house, "villa", world=SHOP)
     assert "(S14)" in caught.value.problem
@@ -48,7 +52,7 @@ def test_a_pivot_of_unknown_outcome_taken_for_failed_is_found(monkeypatch: pytes
 
 def test_the_simulator_finds_a_forgotten_pivot_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """S14, with several workers."""
-    monkeypatch.setattr(History, "_file_pivot", lambda history, step: None)
+    monkeypatch.setattr(History, "_file_pivot", forget)
     with pytest.raises(SimulationFailed, match=r"pivot kit\.deed \(2\)"):
         simulate(pivots.sell_house, "villa", world=SHOP, seeds=range(500))
 
@@ -56,7 +60,7 @@ def test_the_simulator_finds_a_forgotten_pivot_too(monkeypatch: pytest.MonkeyPat
 def test_a_probe_that_denies_a_pivot_which_landed_is_found() -> None:
     """S2: what is taken for evidence must be true; the mistake is the saga's."""
     with pytest.raises(CrashTestFailed, match=r"the step, or its probe, has said that it hadn't") as caught:
-        crash_test(pivots.believes_a_liar, "villa", world=SHOP, accept=lambda now: True)
+        crash_test(pivots.believes_a_liar, "villa", world=SHOP, accept=bool)
     assert "a rule of amends itself" not in caught.value.problem
 
 

@@ -31,7 +31,7 @@ def ends_of(seeds: Iterable[int]) -> set[str]:
 
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_random_sagas_under_random_mishaps_keep_the_rules(block: int) -> None:
-    """S1, S3, S4, S7, S9, S13, S14, S27: several workers, kills, freezes, lost answers, cancels; 2,000 seeds."""
+    """S1, S3, S4, S7, S9, S13, S14, S27: several workers, kills, freezes, lost answers; 2,000 seeds."""
     assert {"completed", "compensated", "failed"} <= ends_of(range(block * 250, block * 250 + 250))
 
 
