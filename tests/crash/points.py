@@ -99,7 +99,7 @@ class Holding:
         self._known: set[tuple[object, ...]] | None = None
 
     def new(self, dialect: DefaultDialect, connection: DBAPIConnection) -> list[str]:
-        """Give words such as `start`, `intent:2`, `inbox:cancel`; none for the first, which enters a worker."""
+        """Give words such as `start`, `intent:2`, `inbox:cancel`; the first only enters a worker."""
         prefix = "amends_" if dialect.name == "sqlite" else "amends."
         rows: list[tuple[object, ...]] = []
         cursor = connection.cursor()

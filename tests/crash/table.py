@@ -135,7 +135,7 @@ def _cells(matrix: Matrix, scenarios: Sequence[str]) -> list[str]:
     return [
         "## Kills by scenario and kill point",
         "",
-        f"SQLite/PostgreSQL; `{NOWHERE}` where the scenario has no such point: its unkilled run never comes by.",
+        f"SQLite/PostgreSQL; `{NOWHERE}` where a scenario has no such point: its unkilled run never does.",
         "",
         f"| scenario | {' | '.join(map(str, numbers))} |",
         f"|---|{'---|' * len(KillPoint)}",

@@ -134,8 +134,8 @@ BEFORE: dict[str, Step[[int], int]] = {
     "read": read,
 }
 """What may come before a pivot (S14)."""
-ANYWHERE = {**BEFORE, "plain": plain}
-AFTER = {**ANYWHERE, "retriable": retriable}
+ANYWHERE: dict[str, Step[[int], int]] = {**BEFORE, "plain": plain}
+AFTER: dict[str, Step[[int], int]] = {**ANYWHERE, "retriable": retriable}
 CALLS: dict[str, Step[[int], int]] = {**AFTER, **PIVOTS}
 COMPENSATABLE = ("once", "thrice", "careful", "probed", "asks")
 AROUND_PIVOTS = ("sequence", "gather", "collect", "group", "limited", "try", "finally", "leave")
