@@ -83,6 +83,20 @@ OF_CALLS = {
 """Where a call was killed, and what it was. What was sent lands a moment later: see `world.ON_THE_WAY_S`."""
 
 
+AIMED: dict[KillPoint, tuple[tuple[str, str], ...]] = {
+    KillPoint.PIVOT_SENT: (("sent", "money"),),
+    KillPoint.PIVOT_COMMITTED: (("committed", "landed:2"),),
+    KillPoint.RESULT_LOST: (("commit", "failed"),),
+    **{point: ((name, verb),) for (name, verb), point in OF_CALLS.items()},
+    **{
+        point: tuple((name, str(word)) for word in words)
+        for name, known in OF_COMMITS.items()
+        for words, point in known
+    },
+}
+"""How to strike a point for certain: the name of the moment, and what a word of it begins with."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """Numbers and keys of a run's pivots, and of the steps whose result is lost."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.crash.cases import CASES, CORE, Case
 from tests.crash.cycles import AT_ONCE, Bench, Blow, Ending
-from tests.crash.kill_points import KillPoint
+from tests.crash.kill_points import AIMED, KillPoint
 from tests.crash.points import FAIL, FREEZE
 from tests.crash.tally import Tally
 
@@ -66,6 +66,10 @@ def test_a_run_killed_anywhere_makes_amends(bench: Bench, case: Case, tally: Tal
     """S1 to S27, at every point until the run ends before it is reached."""
     measured(bench, case, tally)
     tally.killed(list(_everywhere(bench, case, lambda at: (Blow(at),), 0)))
+    # Moments shift a little from run to run: what was missed is aimed at.
+    for point, ways in AIMED.items():
+        if point in tally.applies and not tally.kills.get(point):
+            tally.killed(bench.cycles(case, [(Blow(1, only=name, holding=word),) for name, word in ways]))
 
 
 @pytest.mark.soak
