@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 ARGS ?=
+SEED ?= 1
+kills := build/kills
 bin := $(VENV)/bin
 ready := $(VENV)/.ready
 uv := $(shell command -v uv 2>/dev/null)
@@ -37,8 +39,10 @@ format: $(ready) ## Put the code into the house's format.
 bench: $(ready) ## Measure against docs' figures.
 	$(bin)/python -m benchmarks $(ARGS)
 
-soak: $(ready) ## Run the tests that take minutes.
-	$(bin)/pytest -m soak --timeout 0 $(ARGS)
+soak: $(ready) ## Run the tests that take minutes, and write docs/design/kill-matrix.md.
+	@rm -rf $(kills)
+	AMENDS_KILLS=$(kills) AMENDS_SEED=$(SEED) $(bin)/pytest -m soak --timeout 0 -n 2 --dist loadgroup $(ARGS); \
+		status=$$?; test ! -d $(kills) || $(bin)/python -m tests.crash.table $(kills) && exit $$status
 
 planted: $(ready) ## Plant bugs in a copy of the code, and see that the tests notice (ARGS="S09 L").
 	$(bin)/python -m tests.planted $(ARGS)

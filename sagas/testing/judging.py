@@ -12,6 +12,7 @@ from amends.sagas.history import History
 from amends.sagas.outcome import Effect
 from amends.sagas.replay import NON_DETERMINISM
 from amends.sagas.testing.ledger import Call
+from amends.sagas.testing.one_way import denied
 from amends.sagas.testing.rules import broken_rules, folded
 from amends.sagas.testing.stage import Stage
 from amends.sagas.testing.store import StoredRun
@@ -71,6 +72,13 @@ def judged(stage: Stage, allowed: Allowed) -> str:
     wrongs = [*stage.wrongs, *broken_rules(run, stage.ledger)]
     if wrongs:
         return f"a rule of amends itself is broken: {'; '.join(wrongs)}"
+    untrue = denied(history, stage.ledger, run.journal)
+    if untrue:
+        names = ", ".join(f"{step.name} ({step.ref})" for step in untrue)
+        return (
+            f"the pivot {names} landed, and the run {run.row.status}: the step, or its probe, has said that "
+            "it hadn't (S2). NoEffect, no_effect= and NotLanded() are for what surely isn't in the world"
+        )
     if run.row.status is Status.PARKED:
         return _parked(stage, run, history, allowed)
     return _world(stage, run, history, allowed)
@@ -99,6 +107,8 @@ def _parked(stage: Stage, run: StoredRun, history: History, allowed: Allowed) ->
         )
     names = {step.name for step in history.steps.values()}
     says = bool(owed(history.steps)) or any(name in history.park_reason for name in names)
+    # Behind a pivot there is nothing to undo: that a person has to bring it forward is all there is to say.
+    says = says or (history.pivoted and "stuck forward" in history.park_reason)
     return "" if says else f"the run is parked, and owes nothing: {history.park_reason or run.row.needs}"
 
 
@@ -174,7 +184,8 @@ def _called_twice(stage: Stage, *, undoing: bool) -> list[str]:
     seen: dict[str, int] = {}
     names = []
     for call in stage.ledger.calls:
-        if call.outcome == "landed" and call.attempt.undoing is undoing and call.attempt.key:
+        counts = call.attempt.undoing is undoing and not call.probing
+        if call.outcome == "landed" and counts and call.attempt.key:
             seen[call.attempt.key] = seen.get(call.attempt.key, 0) + 1
             if seen[call.attempt.key] == 2:  # noqa: PLR2004 - the second time
                 names.append(call.name)

@@ -9,6 +9,7 @@ from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.step_record import StepRecord, Undoing
 from amends.sagas.testing.ledger import Ledger
+from amends.sagas.testing.one_way import gone_back
 from amends.sagas.testing.store import StoredRun
 
 
@@ -17,6 +18,7 @@ def broken_rules(run: StoredRun, ledger: Ledger) -> list[str]:
     entries = run.journal
     history = folded(entries)
     found = [*_one_way(entries), *_never_again(entries), *_order(entries, history), *_keys(history, ledger)]
+    found += gone_back(run, history, ledger)
     if run.row.status is not Status.PARKED:
         found += [*_nothing_owed(run, history), *_true_to_the_world(run, history, ledger)]
     return found
