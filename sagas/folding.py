@@ -115,7 +115,7 @@ def _child_ended(history: History, step: StepRecord, entry: Entry) -> None:
     child, meta = step.child, entry.meta
     if child is None:
         return
-    child.status, child.cause = meta["status"], meta.get("cause")
+    child.status, child.cause = meta.get("status", "not started"), meta.get("cause")
     child.owes, child.stands = bool(meta.get("owes")), bool(meta.get("stands"))
     child.stays, child.blocked, child.pivoting = meta.get("stays", ""), "", 0
     child.pivoted = child.pivoted or bool(meta.get("pivoted"))

@@ -6,6 +6,7 @@ What the core itself makes of a pivot is not asked here: only the entries of the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from amends.persistence.records import Status
 from amends.sagas.history import History
@@ -39,30 +40,68 @@ def denied(history: History, ledger: Ledger, entries: list[Entry]) -> list[StepR
 
 def _undone_behind(entries: list[Entry], history: History) -> Iterator[str]:
     """Go through the journal: what a pivot needs to stand isn't undone once it landed, or may have."""
-    states: dict[int, str] = {}
+    pivots = {pivot.ref: Pivot(_name(pivot)) for pivot in _pivots(history)}
     undoable = {step.ref for step in history.steps.values() if not _beside(step, entries)}
     for entry in entries:
         ref = entry.ref or 0
         step = history.steps.get(ref)
-        if step is not None and step.effect is Effect.PIVOT:
-            states[ref] = _state(entry, states.get(ref, ""))
-        for pivot, state in states.items():
-            back = entry.kind is Kind.SWITCH or (entry.kind is Kind.UNDO and ref in undoable and ref < pivot)
+        if ref in pivots:
+            pivots[ref].take(entry)
+        for number, pivot in pivots.items():
+            back = entry.kind is Kind.SWITCH or (entry.kind is Kind.UNDO and ref in undoable and ref < number)
+            state = pivot.state(entry.at)
             if back and state:
                 what = "the run is turned round" if step is None else f"{_name(step)} is undone"
-                name = _name(history.steps[pivot])
-                yield f"{what} in entry {entry.seq} although the pivot {name} {state} (S14)"
+                yield f"{what} in entry {entry.seq} although the pivot {pivot.name} {state} (S14)"
+            if entry.kind is Kind.SWITCH:
+                pivot.stop()
 
 
-def _state(entry: Entry, before: str) -> str:
-    """Say what is known of a pivot after an entry of it; nothing where it surely isn't in the world."""
-    outcome = entry.meta.get("outcome")
-    landed = entry.kind is Kind.LANDED or outcome == Outcome.LANDED
-    if landed or before == "had landed":
-        return "had landed"
-    if entry.kind is Kind.FAILED and outcome == Outcome.NOT_LANDED:
-        return ""
-    return before if entry.kind is Kind.ABANDONED else "might have landed"
+@dataclass(slots=True)
+class Pivot:
+    """What a journal says of a pivot so far: `due` is when an attempt of it is, or was, under way."""
+
+    name: str
+    due: int | None = None
+    landed: bool = False
+    doubtful: bool = False
+    over: bool = False
+
+    def take(self, entry: Entry) -> None:
+        """Take an entry about it."""
+        meta, kind = entry.meta, entry.kind
+        if kind is Kind.ABANDONED:
+            self._give_up(entry.at)
+            return
+        self.landed = self.landed or kind is Kind.LANDED or meta.get("outcome") == Outcome.LANDED
+        if meta.get("resolved"):
+            self.doubtful = False
+        elif kind is Kind.LOST or meta.get("outcome") == Outcome.UNKNOWN:
+            self.doubtful = True
+        if kind is Kind.INTENT:
+            self.due = None if meta.get("asks") else entry.at
+        elif kind is Kind.GRANTED:
+            self.due = None if self.over else entry.at
+        elif kind in (Kind.RETRY, Kind.LOST):
+            self.due = meta.get("due", None if meta.get("final") else entry.at)
+        else:
+            self.due = None
+
+    def state(self, at: int) -> str:
+        """Say what is known of it at a moment; nothing where it surely isn't in the world."""
+        if self.landed:
+            return "had landed"
+        sent = self.due is not None and self.due <= at
+        return "might have landed" if self.doubtful or sent else ""
+
+    def stop(self) -> None:
+        """Note that the run has turned round: what hasn't been let go by then never is."""
+        self.over = True
+
+    def _give_up(self, at: int) -> None:
+        self.over = True
+        if self.due is not None and self.due > at:
+            self.due = None
 
 
 def _beside(step: StepRecord, entries: list[Entry]) -> bool:

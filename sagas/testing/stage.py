@@ -102,6 +102,8 @@ class Stage:
         finally:
             for worker in self._workers:
                 worker.die()
+                # Now, and not when memory is collected: a body's `finally` would really call its steps then.
+                worker.driver.fenced()
             self.loop.end()
             log.disabled = was
         return self

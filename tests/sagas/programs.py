@@ -246,6 +246,10 @@ async def _savepoint(_node: Node, parts: list[Node]) -> Any:
         return f"undone: {type(error).__name__}"
 
 
+async def _child(_node: Node, parts: list[Node]) -> Any:
+    return await program({"kind": "sequence", "parts": parts})
+
+
 async def _raise(_node: Node, _parts: list[Node]) -> Any:
     raise ValueError("the body gives up")
 
@@ -264,6 +268,7 @@ BLOCKS = {
     "finally": _finally,
     "leave": _leave,
     "savepoint": _savepoint,
+    "child": _child,
     "raise": _raise,
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tests.sagas.programs import AFTER, ANYWHERE, AROUND_PIVOTS, BEFORE, PIVOTS, Node, numbered, past
 
-KINDS = ["sequence", "sequence", "gather", "collect", "group", "limited", "try", "finally", "leave"]
+KINDS = ["sequence", "gather", "collect", "group", "limited", "try", "finally", "leave", "child", "child"]
 
 
 def tree(seed: int) -> Node:
@@ -27,7 +27,7 @@ def _point(rng: random.Random) -> Node:
     point: Node = {"kind": rng.choice([*PIVOTS]), "n": 0}
     if rng.random() < 0.5:
         return point
-    return {"kind": rng.choice(AROUND_PIVOTS), "parts": [point, _leaf(rng, BEFORE)]}
+    return {"kind": rng.choice([*AROUND_PIVOTS, "child", "child"]), "parts": [point, _leaf(rng, BEFORE)]}
 
 
 def _node(rng: random.Random, steps: Iterable[str], depth: int) -> Node:
