@@ -165,6 +165,8 @@ class _Decider:
         if message is not None:
             put = self._put(message, write.wake, fresh=write.fresh)
             if put is not DONE:
+                if put is _ENDED and write.too_late:
+                    self.rows.audit.extend(map(_audit_cells, write.too_late))
                 return put
         for told in write.tells:
             # A turn that tells another run something stands, whatever has become of that run.

@@ -32,7 +32,7 @@ class Finding:
 
 
 def failures(scratch: Scratch, tests: Sequence[str], *options: str) -> tuple[list[str], str]:
-    """Run tests in the copy. Gives the messages of those that failed, and what else went wrong."""
+    """Run tests in the copy. Gives those that failed, each with its message, and what else went wrong."""
     report = scratch.root.parent / "report.xml"
     report.unlink(missing_ok=True)
     paths = [f"tests/{test}" for test in tests]
@@ -45,7 +45,12 @@ def failures(scratch: Scratch, tests: Sequence[str], *options: str) -> tuple[lis
         return [], f"pytest itself ends with {made.returncode}:\n{(made.stdout + made.stderr)[-SHOWN:]}"
     found = ET.parse(report).getroot()  # noqa: S314 - as above
     errors = [str(error.get("message")) for error in found.iter("error")]
-    return [str(failure.get("message")) for failure in found.iter("failure")], "; ".join(errors)
+    failed = [
+        f"{case.get('name')}: {failure.get('message')}"
+        for case in found.iter("testcase")
+        for failure in case.iter("failure")
+    ]
+    return failed, "; ".join(errors)
 
 
 def unfit(patches: Sequence[Patch]) -> list[str]:
@@ -131,6 +136,7 @@ def _problem(scratch: Scratch, patch: Patch) -> str:
     return ""
 
 
-def _asserted(message: str) -> bool:
+def _asserted(failed: str) -> bool:
+    message = failed.partition(": ")[2]
     kind = message.partition(":")[0].rpartition(".")[2]
     return kind in ASSERTIONS or message.startswith("assert ")

@@ -70,7 +70,7 @@ SCENARIOS: dict[str, tuple[Node, list[list[str]], list[list[str]]]] = {
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_worker_lost_once_at_any_point_leaves_the_world_right(name: str) -> None:
-    """S1–S14, S24, S27, section 7: killed, frozen or shut down before, during and after every write."""
+    """S1–S13, S14, S24, S27, section 7: killed, frozen or shut down before, during and after every write."""
     node, forward, backward = SCENARIOS[name]
     undisturbed = play(simulate(node, forward, backward))
     check_end(undisturbed)
