@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amends.persistence.records import Status
 from amends.sagas.compensation import owed
@@ -32,23 +32,29 @@ UNSHARP_MS = 50
 class Story:
     """All that is known of a run: its record, the world's calls, what stands in the world.
 
-    `woken` tells that a worker was frozen, and another had ended the run when it woke.
+    `below` are the records of its children and of theirs, whose calls are among the world's. `woken` tells that a worker was frozen, and another had ended the run when it woke.
     """
 
     record: Record
     calls: Sequence[Call]
     standing: Mapping[str, int]
     woken: bool = False
+    below: Sequence[Record] = ()
 
     @property
     def late(self) -> bool:
         """Tell whether the run is parked for what a woken worker said: F may have landed after C (S5)."""
-        after = any(e.kind is Kind.LATE and e.meta.get("after_undo") for e in self.entries)
+        after = any(e.kind is Kind.LATE and e.meta.get("after_undo") for e in self.all_entries)
         return self.woken and after and self.record.row.status is Status.PARKED
 
     @property
     def entries(self) -> list[Entry]:
         return self.record.entries
+
+    @property
+    def all_entries(self) -> list[Entry]:
+        """The entries of all journals, one after the other."""
+        return [entry for record in (self.record, *self.below) for entry in record.entries]
 
     def of(self, verb: str, key: str) -> list[Call]:
         """Give the calls with a key, in their order."""
@@ -56,22 +62,33 @@ class Story:
 
 
 def breaches(story: Story) -> list[str]:
-    """Give everything that is wrong with a run that has ended."""
-    history = History()
-    try:
-        for place, entry in enumerate(story.entries, 1):
-            if entry.seq != place:
-                return [f"the journal has a gap: entry {place} has the number {entry.seq}"]
-            history.apply(entry)
-    except (ValueError, KeyError) as error:
-        return [f"the journal doesn't fold: {error!r}"]
-    return [breach for check in CHECKS for breach in check(story, history)]
+    """Give everything that is wrong with a run that has ended, and with those below it."""
+    histories = []
+    for record in (story.record, *story.below):
+        history = History()
+        try:
+            for place, entry in enumerate(record.entries, 1):
+                if entry.seq != place:
+                    return [f"the journal has a gap: entry {place} has the number {entry.seq}"]
+                history.apply(entry)
+        except (ValueError, KeyError) as error:
+            return [f"the journal doesn't fold: {error!r}"]
+        histories.append(history)
+    found = [breach for check in OF_THE_WHOLE for breach in check(story, histories[0])]
+    found += _one_key(story, histories)
+    for record, history in zip((story.record, *story.below), histories, strict=True):
+        keys = {step.key for step in history.steps.values()}
+        calls = [call for call in story.calls if (call.forward_key or call.key) in keys]
+        own = replace(story, record=record, calls=calls)
+        name = "" if record is story.record else f"child run {record.row.id}: "
+        found += [f"{name}{breach}" for check in OF_EACH for breach in check(own, history)]
+    return found
 
 
 def _truthful_end(story: Story, history: History) -> Iterator[str]:
     """S13: the row and the journal say the same, and nothing is left to do."""
     row = story.record.row
-    if story.late:
+    if story.late or (story.woken and row.status is Status.PARKED):
         return
     if not history.ended or story.entries[-1].kind is not Kind.ENDED:
         yield f"S13: the run is {row.status}, its journal ends with {story.entries[-1].kind}"
@@ -138,9 +155,10 @@ def _again(entry: Entry) -> bool:
     return not (entry.meta.get("final") or entry.meta.get("doubt"))
 
 
-def _one_key(story: Story, history: History) -> Iterator[str]:
+def _one_key(story: Story, histories: Sequence[History]) -> Iterator[str]:
     """S1: a step has one key, whatever happened, and another one for its compensation."""
-    known = {step.key for step in history.steps.values() if step.effect is not Effect.READ}
+    steps = [step for history in histories for step in history.steps.values()]
+    known = {step.key for step in steps if step.effect is not Effect.READ}
     for call in story.calls:
         forward = call.key if call.verb == "apply" else call.forward_key
         if call.verb not in LOOKS and forward not in known:
@@ -228,12 +246,10 @@ def _never_again(story: Story, history: History) -> Iterator[str]:
 _UNDOING = (Kind.UNDO, Kind.UNDO_RETRY, Kind.UNDO_LOST, Kind.UNDONE, Kind.UNDO_FAILED)
 
 Check = Callable[[Story, History], Iterator[str]]
-CHECKS: tuple[Check, ...] = (
+OF_THE_WHOLE: tuple[Check, ...] = (_settled, _amends)
+OF_EACH: tuple[Check, ...] = (
     _truthful_end,
-    _settled,
-    _amends,
     _write_ahead,
-    _one_key,
     _one_way,
     _siblings,
     _order,
@@ -247,9 +263,10 @@ def told(story: Story) -> str:
         f"status {story.record.row.status}, cause {story.record.row.cause}, standing {dict(story.standing)}"
     ]
     lines += [
-        f"  {entry.seq:3} {entry.at % 1_000_000:7} {entry.kind:10} ref={entry.ref} attempt={entry.attempt} "
+        f"  {record.row.id[-6:]} {entry.seq:3} {entry.at % 1_000_000:7} {entry.kind:10} ref={entry.ref} attempt={entry.attempt} "
         f"{entry.name or ''} {entry.meta} {(entry.payload or b'')[:60]!r}"
-        for entry in story.entries
+        for record in (story.record, *story.below)
+        for entry in record.entries
     ]
     return "\n".join([*lines, *map(_call_told, story.calls)])
 

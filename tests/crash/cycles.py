@@ -114,7 +114,8 @@ class Bench:
         """Read all that is known of a run. Raises `AssertionError` when there is none."""
         record = ledger.record(run)
         assert record is not None, f"there is no run {run}"
-        return Story(record, self.world.calls(run), self.world.snapshot(run))
+        below = ledger.below(run)
+        return Story(record, self.world.calls(run), self.world.snapshot(run), below=below)
 
 
 @dataclass(frozen=True)

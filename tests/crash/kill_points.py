@@ -109,9 +109,9 @@ class Steps:
     @classmethod
     def of(cls, story: Story) -> Steps:
         """Read them from a run's journal."""
-        intents = [entry for entry in story.entries if entry.kind is Kind.INTENT]
+        intents = [entry for entry in story.all_entries if entry.kind is Kind.INTENT]
         pivots = [entry for entry in intents if entry.meta.get("effect") == Effect.PIVOT]
-        failed = [entry for entry in story.entries if entry.kind is Kind.FAILED]
+        failed = [entry for entry in story.all_entries if entry.kind is Kind.FAILED]
         lost = {entry.ref for entry in failed if entry.meta.get("outcome") == "landed"}
         return cls(
             frozenset(str(entry.ref) for entry in pivots),

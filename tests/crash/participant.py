@@ -106,12 +106,17 @@ class Participant:
 
 def _forward(verb: str, name: str) -> dict[str, str]:
     here = current_step()
-    return {"run": here.run_id, "verb": verb, "name": name, "key": here.idempotency_key}
+    return {"run": _root(here.run_id), "verb": verb, "name": name, "key": here.idempotency_key}
 
 
 def _backward(name: str, undo: Undo[Any]) -> dict[str, str]:
-    run = current_step().run_id
+    run = _root(current_step().run_id)
     return {"run": run, "verb": "undo", "name": name, "key": undo.key, "forward_key": undo.forward_key}
+
+
+def _root(run_id: str) -> str:
+    """Give the run above all: what its children do, is done for it."""
+    return run_id.partition("/")[0]
 
 
 def _words(request: dict[str, str]) -> tuple[str, str, str]:

@@ -9,7 +9,19 @@ import asyncio
 import os
 from datetime import timedelta
 
-from amends.sagas import Landed, NoEffect, NotLanded, Retry, Undo, current_step, saga, savepoint, sleep, step
+from amends.sagas import (
+    Landed,
+    NoEffect,
+    NotLanded,
+    Retry,
+    Undo,
+    continue_as_new,
+    current_step,
+    saga,
+    savepoint,
+    sleep,
+    step,
+)
 from tests.crash.participant import Participant
 
 QUICK = timedelta(milliseconds=300)
@@ -332,3 +344,51 @@ async def retraced() -> list[str]:
     except Exception:  # noqa: BLE001 - as above
         booked.append(await book("train"))
     return booked
+
+
+@saga
+async def leg(*names: str) -> list[str]:
+    return [await book(name) for name in names]
+
+
+@saga
+async def sale() -> list[str]:
+    return [await book("desk"), await pay("money")]
+
+
+@saga
+async def nested() -> list[str]:
+    return [*await leg("hotel", "flight"), await book("car")]
+
+
+@saga
+async def beside() -> list[str]:
+    legs = await asyncio.gather(leg("hotel", "flight"), leg("tour", "car"))
+    return [*legs[0], *legs[1]]
+
+
+@saga
+async def nested_twice() -> list[str]:
+    return [await book("home"), *await nested()]
+
+
+@saga
+async def nested_and_caught() -> list[str]:
+    try:
+        return await leg("hotel", "flight")
+    except Exception:  # noqa: BLE001 - as above
+        return await leg("train")
+
+
+@saga
+async def sells() -> list[str]:
+    return [await book("hotel"), *await sale(), await deliver("goods")]
+
+
+@saga
+async def begun_anew(*names: str) -> list[str]:
+    left = list(names or ("hotel", "flight", "car"))
+    await book(left[0])
+    if left[1:]:
+        await continue_as_new(*left[1:])
+    return ["hotel", "flight", "car"]

@@ -55,6 +55,11 @@ class Ledger:
         entries = [from_row(row) for row in loaded.entries]
         return Record(loaded.run, entries, self._opened.audit(run_id), loaded.inbox)
 
+    def below(self, run_id: str) -> list[Record]:
+        """Read what stands there of a run's children, and of theirs."""
+        rows = [row for row in self._opened.runs(limit=1_000) if row.root == run_id]
+        return [record for row in rows if (record := self.record(row.id)) is not None]
+
     def runs(self) -> dict[str, RunRow]:
         """Read all runs."""
         return {row.id: row for row in self._opened.runs(limit=1_000)}
