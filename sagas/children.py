@@ -5,6 +5,7 @@ What one run tells another goes through inboxes, in the transaction of the turn 
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from amends.sagas.errors import RunFailed
 from amends.sagas.failure import Failure, describe, rebuild
 from amends.sagas.journal import Kind, Said
 from amends.sagas.outcome import Outcome
-from amends.sagas.registry import SAGAS
+from amends.sagas.registry import SAGAS, STEPS
 from amends.sagas.saga import Saga
 from amends.sagas.step_record import MOVING, SETTLED, StepRecord
 
@@ -110,7 +111,7 @@ def error_of(step: StepRecord) -> BaseException:
     saga = SAGAS.get((step.name, version))
     error = None
     if step.error is not None:
-        error = rebuild(Failure.from_json(step.error), (lambda _name: None) if saga is None else saga.known)
+        error = rebuild(Failure.from_json(step.error), functools.partial(_known, saga))
         if child is None or child.cause == "error":
             return error
     status, cause = ("failed", None) if child is None else (child.status, child.cause)
@@ -121,6 +122,12 @@ def error_of(step: StepRecord) -> BaseException:
         cause=cause,
         error=error,
     )
+
+
+def _known(saga: Saga[..., Any] | None, name: str) -> type[BaseException] | None:
+    """Find an exception's class by what the child's code can name: its saga, and the steps that it may call."""
+    found = None if saga is None else saga.known(name)
+    return found or next(filter(None, (step.known(name) for step in STEPS.all())), None)
 
 
 def _take_end(run: LiveRun, step: StepRecord, row: InboxRow, meta: dict[str, Any], now: int) -> None:

@@ -212,5 +212,7 @@ CORE = (
     "savepoint undone, then refused",
     "pivot",
     "aborted",
+    "finished child undone",
+    "pivot below",
 )
 """The scenarios that are killed twice, the second time at every write of the recovery."""

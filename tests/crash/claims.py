@@ -32,7 +32,8 @@ UNSHARP_MS = 50
 class Story:
     """All that is known of a run: its record, the world's calls, what stands in the world.
 
-    `below` are the records of its children and of theirs, whose calls are among the world's. `woken` tells that a worker was frozen, and another had ended the run when it woke.
+    `below` are the records of its children and of theirs, whose calls are among the world's. `woken` tells
+    that a worker was frozen, and another had ended the run when it woke.
     """
 
     record: Record
@@ -263,8 +264,8 @@ def told(story: Story) -> str:
         f"status {story.record.row.status}, cause {story.record.row.cause}, standing {dict(story.standing)}"
     ]
     lines += [
-        f"  {record.row.id[-6:]} {entry.seq:3} {entry.at % 1_000_000:7} {entry.kind:10} ref={entry.ref} attempt={entry.attempt} "
-        f"{entry.name or ''} {entry.meta} {(entry.payload or b'')[:60]!r}"
+        f"  {record.row.id[-6:]} {entry.seq:3} {entry.at % 1_000_000:7} {entry.kind:10} ref={entry.ref} "
+        f"attempt={entry.attempt} {entry.name or ''} {entry.meta} {(entry.payload or b'')[:60]!r}"
         for record in (story.record, *story.below)
         for entry in record.entries
     ]
