@@ -23,7 +23,8 @@ def _commands(run: str, needs: str | None, history: History) -> Iterator[tuple[s
     for step in history.doubts.values():
         yield f"amends resolve {run} {step.ref} --landed --evidence '…'", f"{step.name} did land"
         yield f"amends resolve {run} {step.ref} --not-landed --evidence '…'", f"{step.name} did not"
-        yield f"amends retry {run} {step.ref}", f"try {step.name} again, with the same key"
+        if objection(history, Action(Act.RETRY, "", step.ref)) is None:
+            yield f"amends retry {run} {step.ref}", f"try {step.name} again, with the same key"
     for step in history.stuck.values():
         undoing = step.handler if step.child is None else f"undoing child run {step.key}"
         yield f"amends retry {run} {step.ref}", f"try {undoing} again"
