@@ -166,6 +166,17 @@ def test_a_plan_tells_what_would_be_undone_in_each_child_in_its_place(amends: Am
     assert [run["status"] for run in amends.tells("runs")["runs"]] == ["compensated"] * 2
 
 
+def test_a_retry_that_would_be_refused_is_not_offered(amends: Amends) -> None:
+    """S25: a step in doubt of a run that is being undone isn't tried again, only resolved."""
+    (amends.directory / "trouble").write_text("wire")
+    amends.says("start", "transfer", "--module", "bank", "--id", "t-1", "--input", '"ann"')
+    amends.work_off("bank")
+    assert "amends retry t-1 2" in amends.tells("show", "t-1")["commands"]
+    amends.says("abort", "t-1")
+    amends.work_off("bank")
+    assert [command.split()[1] for command in amends.tells("show", "t-1")["commands"]] == ["resolve"] * 2
+
+
 def test_savepoints_and_new_beginnings_are_told_in_words(amends: Amends) -> None:
     """S20; section 2, Runs."""
     trouble(amends, "home")
