@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 ARGS ?=
+SEED ?= 1
+kills := build/kills
 bin := $(VENV)/bin
 ready := $(VENV)/.ready
 uv := $(shell command -v uv 2>/dev/null)
@@ -12,7 +14,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format bench soak lock clean
+.PHONY: help demo test check format bench soak planted lock clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,8 +39,13 @@ format: $(ready) ## Put the code into the house's format.
 bench: $(ready) ## Measure against docs' figures.
 	$(bin)/python -m benchmarks $(ARGS)
 
-soak: $(ready) ## Run the tests that take minutes.
-	$(bin)/pytest -m soak --timeout 0 $(ARGS)
+soak: $(ready) ## Run the tests that take minutes, and write docs/design/kill-matrix.md.
+	@rm -rf $(kills)
+	AMENDS_KILLS=$(kills) AMENDS_SEED=$(SEED) $(bin)/pytest -m soak --timeout 0 -n 2 --dist loadgroup $(ARGS); \
+		status=$$?; test ! -d $(kills) || $(bin)/python -m tests.crash.table $(kills) && exit $$status
+
+planted: $(ready) ## Plant bugs in a copy of the code, and see that the tests notice (ARGS="S09 L").
+	$(bin)/python -m tests.planted $(ARGS)
 
 lock: $(ready) ## Pin what pyproject.toml asks for (ARGS=--upgrade for the newest).
 	$(bin)/uv pip compile pyproject.toml --universal --all-extras --group dev --python-version 3.11 \

@@ -136,17 +136,21 @@ class _Decider:
         if write.epoch is not None and write.epoch != self._epoch:
             return _FENCED
         starts = write.starts if write.start is None else (write.start, *write.starts)
-        for new in starts:
-            if new.id in self._unstarted:
-                return None
-            if new.id not in self._free:
-                return _TAKEN if new is write.start else _refused_child(new)
-        self._free.difference_update(new.id for new in starts)
-        receipt = self._decided(write)
+        inserted = [new.id for new in starts if new.id in self._free]
+        self._free.difference_update(inserted)
+        receipt = self._decided(write) if len(inserted) == len(starts) else self._missed(write, inserted)
         if receipt is not DONE:
-            self._unstarted.update(new.id for new in starts)
-            self.rows.unstarted.extend((new.id,) for new in starts)
+            self._unstarted.update(inserted)
+            self.rows.unstarted.extend((run_id,) for run_id in inserted)
         return receipt
+
+    def _missed(self, write: Write, inserted: list[str]) -> Receipt | None:
+        """Decide about a write some of whose ids aren't free: they are taken, or were a moment ago."""
+        starts = write.starts if write.start is None else (write.start, *write.starts)
+        missing = [new for new in starts if new.id not in inserted]
+        if any(new.id in self._unstarted for new in missing):
+            return None
+        return _TAKEN if missing[0] is write.start else _refused_child(missing[0])
 
     def _decided(self, write: Write) -> Receipt | None:
         message, locked = write.inbox, self._known.locked
@@ -161,6 +165,8 @@ class _Decider:
         if message is not None:
             put = self._put(message, write.wake, fresh=write.fresh)
             if put is not DONE:
+                if put is _ENDED and write.too_late:
+                    self.rows.audit.extend(map(_audit_cells, write.too_late))
                 return put
         for told in write.tells:
             # A turn that tells another run something stands, whatever has become of that run.

@@ -185,7 +185,8 @@ class Write:
     `taken` are the numbers of the inbox rows that became journal entries. `starts` are child runs, and
     `tells` what other runs are told.
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
-    the rest of the write, as `KNOWN`; otherwise such a row is done.
+    the rest of the write, as `KNOWN`; otherwise such a row is done. `too_late` are lines for the audit trail
+    that are written where the inbox row is refused because the run has ended.
     """
 
     run_id: str
@@ -202,6 +203,7 @@ class Write:
     audit: tuple[AuditRow, ...] = ()
     starts: tuple[NewRun, ...] = ()
     tells: tuple[Tell, ...] = ()
+    too_late: tuple[AuditRow, ...] = ()
 
 
 class Written(StrEnum):

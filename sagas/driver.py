@@ -314,7 +314,7 @@ class Driver:
             late = [item for item in held.news if isinstance(item, Attempted)]
             self._told[held.run.row.id] = [*held.told, *late]
             self._hooks.reload(held.run.row.id, held.epoch)
-        elif receipt.written is Written.REFUSED:
+        elif receipt.written is Written.REFUSED and done is None:
             self._give_in(held, RuntimeError(f"the database refuses what the run writes: {receipt.reason}"))
         else:
             self._hand_over(held)
@@ -383,11 +383,11 @@ class Driver:
         if item.read or item.probing:
             return
         row, wake = late_message(run_id, item, self._worker, self._now())
-        self._writer.submit(Write(run_id, inbox=row, wake=wake), functools.partial(self._sent_late, row))
+        # What comes too late even to be taken is audited: an outcome is never dropped (S5).
+        line = AuditRow(run_id, row.at, self._worker, "late outcome", row.meta)
+        write = Write(run_id, inbox=row, wake=wake, too_late=(line,))
+        self._writer.submit(write, functools.partial(self._sent_late, run_id))
 
-    def _sent_late(self, row: InboxRow, receipt: Receipt) -> None:
-        """Audit what came too late even to be taken: an outcome is never dropped (S5)."""
+    def _sent_late(self, run_id: str, receipt: Receipt) -> None:
         if receipt.written is Written.ENDED:
-            log.warning("run %s has ended; an outcome that came late is in its audit trail", row.run_id)
-            line = AuditRow(row.run_id, row.at, self._worker, "late outcome", row.meta)
-            self._writer.submit(Write(row.run_id, audit=(line,)), lambda _receipt: None)
+            log.warning("run %s has ended; an outcome that came late is in its audit trail", run_id)

@@ -43,6 +43,10 @@ def export_run(row: RunRow, entries: Sequence[Entry]) -> dict[str, Any]:
         "input": _text(row.input),
         "result": _text(row.result),
         "error": _text(row.error),
+        "parent": row.parent,
+        "parent_ref": row.parent_ref,
+        "root": row.root,
+        "no_pivot": row.no_pivot,
     }
     rows = [_entry(entry.to_row(row.id)) for entry in entries]
     return {"format": EXPORT_FORMAT, "run": _filled(run), "entries": rows}

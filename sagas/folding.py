@@ -115,7 +115,7 @@ def _child_ended(history: History, step: StepRecord, entry: Entry) -> None:
     child, meta = step.child, entry.meta
     if child is None:
         return
-    child.status, child.cause = meta["status"], meta.get("cause")
+    child.status, child.cause = meta.get("status", "not started"), meta.get("cause")
     child.owes, child.stands = bool(meta.get("owes")), bool(meta.get("stands"))
     child.stays, child.blocked, child.pivoting = meta.get("stays", ""), "", 0
     child.pivoted = child.pivoted or bool(meta.get("pivoted"))
@@ -154,6 +154,7 @@ def _retry(history: History, entry: Entry) -> StepRecord:
 def _lost(history: History, entry: Entry) -> StepRecord:
     step = history.of(entry)
     step.doubtful, step.window = True, entry.meta["window"]
+    step.astray |= {entry.attempt or step.attempt}
     step.lost += 0 if entry.meta.get("drained") else 1
     if entry.meta.get("final"):
         step.phase, step.ended_at, step.error, step.due_at = Phase.FAILED, entry.at, entry.payload, None
@@ -209,6 +210,11 @@ def _late(history: History, entry: Entry) -> StepRecord | None:
         return None
     history.ended = False
     _weigh(step, entry)
+    if entry.meta.get("outcome") != Outcome.UNKNOWN:
+        step.astray -= {entry.attempt or 0}
+    if not step.astray:
+        # Of whatever was lost it is known what came of it.
+        step.window = None
     if entry.meta.get("after_undo"):
         history.landed_after_undo[step.ref] = step
     if step.result is None and entry.payload is not None and entry.meta.get("outcome") == Outcome.LANDED:

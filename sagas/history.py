@@ -106,7 +106,7 @@ class History:
             self.pivots[step.ref] = step
         else:
             self.pivots.pop(step.ref, None)
-        if child.blocked and step.ref in self.active:
+        if child.blocked:
             self.blocked[step.ref] = step
         else:
             self.blocked.pop(step.ref, None)

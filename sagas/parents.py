@@ -14,6 +14,9 @@ from amends.sagas.step_record import StepRecord
 if TYPE_CHECKING:
     from amends.sagas.run import LiveRun
 
+WAKES = {Said.RESUMED: Wake.CHILD, Said.PARKED: Wake.EVIDENCE}
+"""Which of a child's words wake a parent that nobody would look at: a parked one, one that has ended."""
+
 
 def tell(
     run: LiveRun, said: Said, now: int, meta: dict[str, Any] | None = None, payload: bytes | None = None
@@ -90,4 +93,4 @@ def _message(
     told = {"ref": row.parent_ref, "said": said.value, **meta}
     key = f"child:{row.parent_ref}:{seq}:{number}"
     inbox = InboxRow(row.parent or "", key, Kind.CHILD.value, now, json.dumps(told), payload)
-    return Tell(inbox, Wake.CHILD if said is Said.RESUMED else Wake.NONE)
+    return Tell(inbox, WAKES.get(said, Wake.NONE))

@@ -44,7 +44,8 @@ class Matcher:
         command = self._open.pop(record.ref, None)
         if not isinstance(command, Command):
             raise Diverged(self._report(entry, record, None))
-        if command.step.name != record.name or not _same_arguments(command, record):
+        another = command.step.name != record.name or (command.step.effect == "child") != bool(record.child)
+        if another or not _same_arguments(command, record):
             raise Diverged(self._report(entry, record, command))
 
     def match_rollback(self, entry: Entry) -> None:

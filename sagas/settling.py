@@ -123,7 +123,9 @@ def _waits_for_a_person(run: LiveRun) -> str:
     """Say why somebody has to see to the run, or to one below it, before it can go on."""
     if any(step.due_at is None for step in run.history.doubts.values()):
         return _in_doubt(run)
-    return children.blocked_reason(run.history.blocked) if run.history.blocked else ""
+    if run.history.blocked:
+        return f"{_forward(run)}{children.blocked_reason(run.history.blocked)}"
+    return ""
 
 
 def wake_at(run: LiveRun) -> int | None:
@@ -302,12 +304,15 @@ def _hand_on(run: LiveRun, handler: str, now: int) -> None:
         )
 
 
+def _forward(run: LiveRun) -> str:
+    return "stuck forward: " if run.history.pivoted else ""
+
+
 def _in_doubt(run: LiveRun) -> str:
     names = ", ".join(f"{step.name!r} ({step.ref})" for step in run.history.doubts.values())
-    where = "stuck forward: " if run.history.pivoted else ""
     return (
-        f"{where}nobody knows whether {names} landed; look at what the participant holds and say so, or have "
-        "it tried again"
+        f"{_forward(run)}nobody knows whether {names} landed; look at what the participant holds and say so, "
+        "or have it tried again"
     )
 
 

@@ -60,7 +60,8 @@ class ChildRecord:
 class StepRecord:
     """One effect occurrence: everything that the journal says of one call of a step.
 
-    The call of a child run is one too: its `key` is then the child's id. `asks` tells of a pivot that waits
+    The call of a child run is one too: its `key` is then the child's id. `astray` are the attempts that were
+    lost and may still land until `window`. `asks` tells of a pivot that waits
     for the run's ancestors, `granted` that they wait for it.
     """
 
@@ -88,6 +89,7 @@ class StepRecord:
     abandoned: bool = False
     scopes: tuple[int, ...] = ()
     window: int | None = None
+    astray: frozenset[int] = frozenset()
     undoing: Undoing = Undoing.NONE
     undo_attempt: int = 0
     undo_lost: int = 0

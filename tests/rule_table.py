@@ -36,7 +36,7 @@ RULES = {
     "S16": "one end: completion, cancel, deadline and operator contend for it",
     "S17": "the same id, saga and input give the same run",
     "S18": "whoever lost the lease writes nothing to a journal",
-    "S19": "a child run that ended stays undoable, as a unit; parked, it parks its parent; cancels reach it",
+    "S19": "a child run is undone as a unit; cancels reach it, and its parent is parked with it",
     "S20": "a savepoint undoes exactly the steps called in it, once",
     "S21": "compensations are pinned by name and version; one that is missing is never skipped",
     "S22": "a compensation can't end its run, or have new effects in it",

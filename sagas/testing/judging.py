@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ from amends.sagas.compensation import owed, standing
 from amends.sagas.history import History
 from amends.sagas.outcome import Effect
 from amends.sagas.replay import NON_DETERMINISM
+from amends.sagas.testing.families import broken_families, settled
 from amends.sagas.testing.ledger import Call
+from amends.sagas.testing.one_way import denied
 from amends.sagas.testing.rules import broken_rules, folded
 from amends.sagas.testing.stage import Stage
 from amends.sagas.testing.store import StoredRun
@@ -60,20 +62,40 @@ def allowed_after(
 
 def judged(stage: Stage, allowed: Allowed) -> str:
     """Say in words what is wrong with how a run ended; nothing, where nothing is."""
-    run = stage.run
-    if run is None or not run.settled:
+    run, runs = stage.run, stage.store.runs
+    if run is None or not all(settled(runs, each) for each in runs.values()):
         why = f" ({'; '.join(stage.loop.trouble)})" if stage.loop.trouble else ""
         return f"the run neither ends nor parks{why}"
-    history = folded(run.journal)
-    diverged = _diverged(history)
-    if diverged:
-        return diverged
-    wrongs = [*stage.wrongs, *broken_rules(run, stage.ledger)]
-    if wrongs:
-        return f"a rule of amends itself is broken: {'; '.join(wrongs)}"
+    histories = {run_id: folded(each.journal) for run_id, each in runs.items()}
+    wrong = next(filter(None, map(_diverged, histories.values())), "") or _broken(stage)
+    if wrong:
+        return wrong
+    untrue = [
+        step
+        for run_id, each in runs.items()
+        for step in denied(histories[run_id], stage.ledger, each.journal)
+    ]
+    if untrue:
+        names = ", ".join(f"{step.name} ({step.ref})" for step in untrue)
+        return (
+            f"the pivot {names} landed, and the run {run.row.status}: the step, or its probe, has said that "
+            "it hadn't (S2). NoEffect, no_effect= and NotLanded() are for what surely isn't in the world"
+        )
     if run.row.status is Status.PARKED:
-        return _parked(stage, run, history, allowed)
-    return _world(stage, run, history, allowed)
+        parked = [each for each in runs.values() if each.row.status is Status.PARKED]
+        return next(
+            filter(None, (_parked(stage, each, histories[each.row.id], allowed) for each in parked)), ""
+        )
+    return _world(stage, run, histories, allowed)
+
+
+def _broken(stage: Stage) -> str:
+    runs = stage.store.runs
+    wrongs = [*stage.wrongs, *broken_families(runs)]
+    for run in runs.values():
+        where = "" if run.row.parent is None else f"child run {run.row.id}: "
+        wrongs += [f"{where}{wrong}" for wrong in broken_rules(run, stage.ledger)]
+    return f"a rule of amends itself is broken: {'; '.join(wrongs)}" if wrongs else ""
 
 
 def _diverged(history: History) -> str:
@@ -89,8 +111,10 @@ def _diverged(history: History) -> str:
 def _parked(stage: Stage, run: StoredRun, history: History, allowed: Allowed) -> str:
     if allowed.may_park:
         return ""
-    injected = {point.attempt.ref for point, _ in stage.hit if point.attempt is not None and point.undoing}
-    raised = [_why_stuck(stage, ref) for ref in history.stuck if ref not in injected]
+    run_id = run.row.id
+    struck = [point.attempt for point, _ in stage.hit if point.attempt is not None and point.undoing]
+    injected = {attempt.ref for attempt in struck if attempt.run_id == run_id}
+    raised = [_why_stuck(stage, run_id, ref) for ref in history.stuck if ref not in injected]
     if raised:
         return (
             f"the run is parked because a compensation failed for good: {'; '.join(raised)}. "
@@ -99,11 +123,13 @@ def _parked(stage: Stage, run: StoredRun, history: History, allowed: Allowed) ->
         )
     names = {step.name for step in history.steps.values()}
     says = bool(owed(history.steps)) or any(name in history.park_reason for name in names)
+    # Behind a pivot there is nothing to undo: that a person has to bring it forward is all there is to say.
+    says = says or (history.pivoted and "stuck forward" in history.park_reason)
     return "" if says else f"the run is parked, and owes nothing: {history.park_reason or run.row.needs}"
 
 
-def _why_stuck(stage: Stage, ref: int) -> str:
-    calls = [call for call in stage.ledger.calls if call.attempt.ref == ref]
+def _why_stuck(stage: Stage, run_id: str, ref: int) -> str:
+    calls = [call for call in stage.ledger.calls if (call.attempt.run_id, call.attempt.ref) == (run_id, ref)]
     undo = [call for call in calls if call.attempt.undoing]
     last = undo[-1] if undo else None
     if last is None:
@@ -114,35 +140,38 @@ def _why_stuck(stage: Stage, ref: int) -> str:
     return f"{last.name} raised {last.error or 'nothing, and timed out'} where {last.attempt.name} {state}"
 
 
-def _world(stage: Stage, run: StoredRun, history: History, allowed: Allowed) -> str:
+def _world(stage: Stage, run: StoredRun, histories: Mapping[str, History], allowed: Allowed) -> str:
     now = stage.after
     if not allowed.compare or now in (allowed.start, allowed.end):
         return ""
     if allowed.accept is not None and allowed.accept(now):
         return ""
     completed = run.row.status is Status.COMPLETED
-    stays = [] if completed else _declared_to_stay(stage, history)
+    stays = [] if completed else _declared_to_stay(stage, histories.values())
     if stays and now == allowed.only(stays):
         return ""
     ends = "as at the start, nor as at the undisturbed end"
     if stays:
         kept = ", ".join(dict.fromkeys(call.name for call in stays))
         ends += f", nor as after nothing but {kept}, which is declared to stay"
-    return f"the run {run.row.status}, and the world is neither {ends}. {_hint(stage, history)}".rstrip()
+    hint = _hint(stage, histories.values())
+    return f"the run {run.row.status}, and the world is neither {ends}. {hint}".rstrip()
 
 
-def _declared_to_stay(stage: Stage, history: History) -> list[Call]:
-    keys = {step.key for step in standing(history.steps) if step.effect not in PASSING}
+def _declared_to_stay(stage: Stage, histories: Iterable[History]) -> list[Call]:
+    stands = [step for history in histories for step in standing(history.steps)]
+    keys = {step.key for step in stands if step.effect not in PASSING}
     return list({call.key: call for call in stage.ledger.landed() if call.key in keys}.values())
 
 
-def _hint(stage: Stage, history: History) -> str:
+def _hint(stage: Stage, histories: Iterable[History]) -> str:
     """Say what the cause may be, as far as it can be seen from here."""
     run = stage.run
     completed = run is not None and run.row.status is Status.COMPLETED
     hints = []
     plain = [
         step.name
+        for history in histories
         for step in history.steps.values()
         if step.effect is Effect.PLAIN
         and stage.ledger.stands(step.key)
@@ -174,7 +203,8 @@ def _called_twice(stage: Stage, *, undoing: bool) -> list[str]:
     seen: dict[str, int] = {}
     names = []
     for call in stage.ledger.calls:
-        if call.outcome == "landed" and call.attempt.undoing is undoing and call.attempt.key:
+        counts = call.attempt.undoing is undoing and not call.probing
+        if call.outcome == "landed" and counts and call.attempt.key:
             seen[call.attempt.key] = seen.get(call.attempt.key, 0) + 1
             if seen[call.attempt.key] == 2:  # noqa: PLR2004 - the second time
                 names.append(call.name)

@@ -28,12 +28,17 @@ class Call:
         attempt = self.attempt
         if attempt.undoing:
             return f"the compensation of {attempt.name}"
-        return f"the probe of {attempt.name}" if getattr(attempt, "probing", False) else attempt.name
+        return f"the probe of {attempt.name}" if self.probing else attempt.name
+
+    @property
+    def probing(self) -> bool:
+        """Tell whether it is a call of the step's probe, which changes nothing."""
+        return self.attempt.probing
 
     @property
     def forward(self) -> bool:
         """Tell whether it is a call of the step itself."""
-        return not self.attempt.undoing and not getattr(self.attempt, "probing", False)
+        return not self.attempt.undoing and not self.probing
 
     @property
     def key(self) -> str:
@@ -79,8 +84,8 @@ class Ledger:
         """Tell whether the effect under a key stands: it landed, and was not undone after that."""
         stands = False
         for call in self.calls:
-            if call.key == key and call.outcome is Outcome.LANDED:
-                stands = call.forward if not call.attempt.undoing else False
+            if call.key == key and call.outcome is Outcome.LANDED and not call.probing:
+                stands = call.forward
         return stands
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from amends.persistence.records import Status
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
+from amends.sagas.states import ENDS
 from amends.sagas.step_record import StepRecord, Undoing
 from amends.sagas.testing.ledger import Ledger
+from amends.sagas.testing.one_way import gone_back
 from amends.sagas.testing.store import StoredRun
 
 
@@ -17,7 +19,8 @@ def broken_rules(run: StoredRun, ledger: Ledger) -> list[str]:
     entries = run.journal
     history = folded(entries)
     found = [*_one_way(entries), *_never_again(entries), *_order(entries, history), *_keys(history, ledger)]
-    if run.row.status is not Status.PARKED:
+    found += gone_back(run, history, ledger)
+    if run.row.status in ENDS:
         found += [*_nothing_owed(run, history), *_true_to_the_world(run, history, ledger)]
     return found
 
@@ -60,7 +63,7 @@ def _order(entries: list[Entry], history: History) -> Iterator[str]:
         if first.delivered_seq is None or begun is None:
             continue
         for later in history.steps.values():
-            follows = later.handler is not None and later.intent_seq >= first.delivered_seq
+            follows = later.undoable and later.intent_seq >= first.delivered_seq
             to_undo = later.ref in begun_at or later.owed
             if follows and to_undo and undone_at.get(later.ref, len(entries) + 1) > begun:
                 yield f"{_name(first)} is undone before {_name(later)}, which came after it (S7)"

@@ -29,7 +29,9 @@ BEGINNING = 1_893_456_000_000
 """When every simulated run begins: the first second of 2030."""
 RUN_ID = "simulated"
 MOST_ATTEMPTS = 100
-"""So often a step fails that fails every time: one that retries for ever must succeed some day."""
+"""So often a step fails that fails every time."""
+MOST_OF_RETRIABLE = 3
+"""So often one fails that is tried until it succeeds: some day it must."""
 AGAIN = 0.004
 """Seconds after which an impatient caller starts its run again."""
 MOST_POINTS = 20_000
@@ -100,6 +102,8 @@ class Stage:
         finally:
             for worker in self._workers:
                 worker.die()
+                # Now, and not when memory is collected: a body's `finally` would really call its steps then.
+                worker.driver.fenced()
             self.loop.end()
             log.disabled = was
         return self
@@ -288,7 +292,10 @@ class Stage:
         if attempt.undoing or getattr(attempt, "probing", False):
             return None
         failing = self._failing.get((attempt.run_id, attempt.ref))
-        return failing[0] if failing is not None and attempt.attempt <= MOST_ATTEMPTS else None
+        step = STEPS.get(attempt.name)
+        retriable = step is not None and step.effect is Effect.RETRIABLE
+        most = MOST_OF_RETRIABLE if retriable else MOST_ATTEMPTS
+        return failing[0] if failing is not None and attempt.attempt <= most else None
 
     def _check_call(self, attempt: Attempt) -> None:
         """Check that what is called is on record, and may still be called (S1, S4, S9)."""

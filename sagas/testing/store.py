@@ -102,6 +102,8 @@ class Store:
         receipts, rows = decide([write], known, epoch=epoch, now=now)
         receipt = receipts[0]
         if receipt is not DONE:
+            if rows.audit:
+                self.audit += write.too_late
             return receipt or DONE
         for run_id, cells in ask.starts.items():
             if run_id in known.won:

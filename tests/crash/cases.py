@@ -17,7 +17,8 @@ class Case:
 
     An unkilled run ends as the first of `ends` says, and leaves `stands` in the world; a killed one may end
     as any of them says: what was in flight may have landed. `directives` are for forward calls, `undoing`
-    for compensations; `cancel_at` names the call after which the run is cancelled.
+    for compensations. `act` is what a person does: `cancel` or `abort` once the call `stop_at` was sent,
+    `undo` when the run has completed, the others (see `people.py`) when it is parked.
     """
 
     name: str
@@ -26,7 +27,8 @@ class Case:
     stands: tuple[str, ...] = ()
     directives: Directives = field(default_factory=dict)
     undoing: Directives = field(default_factory=dict)
-    cancel_at: str | None = None
+    act: str | None = None
+    stop_at: str | None = None
 
 
 BOOKED = ("car", "flight", "hotel")
@@ -83,13 +85,14 @@ CASES = (
     ),
     Case("sleep", "naps", COMPLETED, ("flight", "hotel")),
     Case("dormant sleep", "dozes", COMPLETED, ("flight", "hotel")),
-    Case("cancel", "waits", ("compensated", "cancelled"), cancel_at="flight"),
+    Case("cancel", "waits", ("compensated", "cancelled"), act="cancel", stop_at="flight"),
     Case(
         "cancel in mid-step",
         "waits",
         ("compensated", "cancelled"),
         directives={"flight": ("late:120",)},
-        cancel_at="flight",
+        act="cancel",
+        stop_at="flight",
     ),
     Case("deadline", "hurried", ("compensated", "failed")),
     Case("except", "either", COMPLETED, ("master",), {"visa": ("silent*",)}),
@@ -132,6 +135,48 @@ CASES = (
         ("completed", "compensated", "cancelled"),
         SOLD,
         {"money": ("late:120",)},
-        cancel_at="money",
+        act="cancel",
+        stop_at="money",
+    ),
+    Case("aborted", "waits", ("compensated", "cancelled", "failed"), act="abort", stop_at="flight"),
+    Case("undone when it had completed", "linear", UNDONE, act="undo"),
+    Case(
+        "stuck, then retried",
+        "fragile",
+        UNDONE,
+        directives={"flight": NO},
+        undoing={"letter": ("fail",)},
+        act="retry",
+    ),
+    Case(
+        "stuck, then skipped",
+        "fragile",
+        ("partially_compensated",),
+        ("letter",),
+        {"flight": NO},
+        {"letter": ("fail*",)},
+        act="skip",
+    ),
+    Case(
+        "in doubt, then resolved",
+        "asked",
+        ("completed", "compensated"),
+        SOLD,
+        {"money": ("close",)},
+        act="resolve",
     ),
 )
+
+CORE = (
+    "linear",
+    "last refused",
+    "gather with one failing",
+    "race",
+    "compensation unanswered",
+    "cancel in mid-step",
+    "unknown compensated",
+    "savepoint undone, then refused",
+    "pivot",
+    "aborted",
+)
+"""The scenarios that are killed twice, the second time at every write of the recovery."""

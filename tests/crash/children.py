@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.crash.points import thawed
 from tests.crash.world import ROOT
 
 PATIENCE_S = 110.0
@@ -21,12 +23,17 @@ PATIENCE_S = 110.0
 
 @dataclass(slots=True)
 class Exit:
-    """How a child ended, and the points that it reached, in their order."""
+    """How a child ended, and the points that it reached, in their order: `said` has the words of each."""
 
     pid: int
     code: int
     late: bool
-    points: list[str]
+    said: list[list[str]]
+
+    @property
+    def points(self) -> list[str]:
+        """The names of the points."""
+        return [words[0] for words in self.said]
 
     @property
     def killed(self) -> bool:
@@ -55,6 +62,20 @@ class Job:
         """Send the newest child a signal."""
         os.kill(self.pid, number)
 
+    def frozen(self) -> bool:
+        """Tell whether the newest child stands still, or has ended."""
+        state = Path(f"/proc/{self.pid}/stat")
+        try:
+            return state.read_text().rpartition(")")[2].split()[0] in "TZ"
+        except OSError:
+            return True
+
+    def thaw(self) -> None:
+        """Let a frozen child go on."""
+        thawed(str(self.directory / f"{len(self.exits)}.points")).touch()
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGCONT)
+
     def wait(self) -> list[Exit]:
         """Wait for the end of all children."""
         while not self.over:
@@ -74,7 +95,7 @@ class Job:
             self.pids.append(news["pid"])
             return
         points = self.directory / f"{news['place']}.points"
-        reached = points.read_text().split() if points.exists() else []
+        reached = [line.split() for line in points.read_text().splitlines()] if points.exists() else []
         self.exits.append(Exit(news["pid"], news["code"], news["late"], reached))
         self.over = news["last"]
 
@@ -112,9 +133,9 @@ class Zygote:
         directory.mkdir()
         job = self._jobs[number] = Job(directory)
         children = [
-            spec
+            {"number": place}
+            | spec
             | {
-                "number": place,
                 "log": str(directory / f"{place}.log"),
                 "points": str(directory / f"{place}.points"),
             }

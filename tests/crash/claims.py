@@ -30,11 +30,21 @@ UNSHARP_MS = 50
 
 @dataclass(frozen=True)
 class Story:
-    """All that is known of a run: its record, the world's calls, what stands in the world."""
+    """All that is known of a run: its record, the world's calls, what stands in the world.
+
+    `woken` tells that a worker was frozen, and another had ended the run when it woke.
+    """
 
     record: Record
     calls: Sequence[Call]
     standing: Mapping[str, int]
+    woken: bool = False
+
+    @property
+    def late(self) -> bool:
+        """Tell whether the run is parked for what a woken worker said: F may have landed after C (S5)."""
+        after = any(e.kind is Kind.LATE and e.meta.get("after_undo") for e in self.entries)
+        return self.woken and after and self.record.row.status is Status.PARKED
 
     @property
     def entries(self) -> list[Entry]:
@@ -61,6 +71,8 @@ def breaches(story: Story) -> list[str]:
 def _truthful_end(story: Story, history: History) -> Iterator[str]:
     """S13: the row and the journal say the same, and nothing is left to do."""
     row = story.record.row
+    if story.late:
+        return
     if not history.ended or story.entries[-1].kind is not Kind.ENDED:
         yield f"S13: the run is {row.status}, its journal ends with {story.entries[-1].kind}"
     elif story.entries[-1].meta["status"] != row.status:
@@ -93,7 +105,7 @@ def _amends(story: Story, history: History) -> Iterator[str]:
         yield f"S14: the run is {row.status} although its pivot had landed"
     if kept:
         yield f"S3: the run is {row.status}, in the world stands {kept}"
-    if owed(history.steps):
+    if owed(history.steps) and not story.late:
         yield f"S13: the run is {row.status} and owes {owed(history.steps)}"
     landed = any(call.verb == "apply" and call.landed and call.name != PLAIN for call in story.calls)
     if landed and row.status in (Status.FAILED, Status.CANCELLED):
@@ -158,7 +170,7 @@ def _siblings(story: Story, history: History) -> Iterator[str]:
         elif entry.kind is Kind.UNDO and entry.at < windows.get(entry.ref or 0, 0):
             yield f"S6: entry {entry.seq} undoes {entry.name} before its window has passed"
     for call in story.calls:
-        if call.barred:
+        if call.barred and not story.woken:
             yield f"S6: {call.name} landed after it had been undone: {call}"
     for step in history.steps.values():
         undoings = story.of("undo", undo_key(step.key))
@@ -167,7 +179,8 @@ def _siblings(story: Story, history: History) -> Iterator[str]:
             early = [
                 call
                 for call in undoings
-                if call.began + UNSHARP_MS < min(over, forward.began + step.timeout_ms)
+                if forward.began <= call.began
+                and call.began + UNSHARP_MS < min(over, forward.began + step.timeout_ms)
             ]
             if early:
                 yield f"S6: {step.name} was undone while it was called: {early[0]}, {forward}"

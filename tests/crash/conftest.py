@@ -1,7 +1,7 @@
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from tests.crash.children import Zygote
 from tests.crash.cycles import Bench
 from tests.crash.stores import Store, postgres_store, sqlite_store
+from tests.crash.tally import Tally, keep
 from tests.crash.world import World
 
 
@@ -45,9 +46,39 @@ def store(request: pytest.FixtureRequest) -> Store:
     return found
 
 
+@pytest.fixture(scope="session")
+def seed(testrun_uid: str) -> str:
+    """Give what the kill matrix is named for; the same one gives the same runs the same ids."""
+    return os.environ.get("AMENDS_SEED") or testrun_uid
+
+
 @pytest.fixture
-def bench(world: World, zygote: Zygote, store: Store) -> Bench:
-    return Bench(world, zygote, store)
+def bench(request: pytest.FixtureRequest, world: World, zygote: Zygote, store: Store, seed: str) -> Bench:
+    return Bench(world, zygote, store, f"{seed}|{request.node.nodeid}")
+
+
+@pytest.fixture
+def tally(
+    request: pytest.FixtureRequest, seed: str, record_property: Callable[[str, object], None]
+) -> Iterator[Tally]:
+    """Give what counts the cycles of a test; kept in the folder AMENDS_KILLS, where one is named."""
+    chosen = request.node.callspec.params
+    folder = os.environ.get("AMENDS_KILLS")
+    found = Tally(chosen["case"].name, chosen["store"], seed)
+    yield found
+    record_property("cycles", f"{found.scenario}|{found.store}|{found.cycles}")
+    if folder:
+        keep(found, Path(folder))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a test of the kill matrix that fails as a breach: the page is to say so."""
+    report = yield
+    found = item.funcargs.get("tally") if isinstance(item, pytest.Function) else None
+    if report.failed and isinstance(found, Tally):
+        found.breaches += 1
+    return report
 
 
 @pytest.hookimpl(trylast=True)

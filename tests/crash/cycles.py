@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid5
 
 from tests.crash.cases import Case
 from tests.crash.children import Exit, Job, Zygote
 from tests.crash.claims import Story, breaches, told
+from tests.crash.points import FREEZE
 from tests.crash.stores import Ledger, Store
+from tests.crash.waiting import eventually
 from tests.crash.world import World
 
+ENDED, PARKED = 0, 4
+"""Exit codes of children; `plays.py` has them all."""
+
+LEASE_MS = 3_000
+SHORT_LEASE_MS = 800
 AT_ONCE = 4
 """So many cycles are under way at a time: most of their time is waiting."""
 
 
 @dataclass(frozen=True)
 class Blow:
-    """What befalls a child at its `at`-th point, of those named `only`; `points.py` knows the ways."""
+    """What befalls a child at its `at`-th point, of those named `only` and `holding` something.
+
+    `points.py` knows the ways.
+    """
 
     at: int
     how: str = "kill"
     only: str = ""
+    holding: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,19 +59,23 @@ class Bench:
     world: World
     zygote: Zygote
     store: Store
+    seed: str = ""
+    """What runs are named for, together with how many came before: retries wait for so long as it says."""
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextmanager
-    def cycle(self, case: Case, *blows: Blow) -> Iterator[Cycle]:
+    def cycle(self, case: Case, *blows: Blow, lease_ms: int = LEASE_MS) -> Iterator[Cycle]:
         """Begin a cycle; it can be ended as long as the block runs."""
-        run = f"{case.saga}-{uuid4().hex}"
+        run = f"{case.saga}-{uuid5(NAMESPACE_URL, f'{self.seed}|{case.name}|{next(self.numbers)}').hex}"
         for name, directives in case.directives.items():
             self.world.direct(run, name, directives)
         for name, directives in case.undoing.items():
             self.world.direct(run, name, directives, verb="undo")
         with self.store() as ledger:
-            spec = self.spec("drive", ledger, saga=case.saga, run=run, cancel_at=case.cancel_at)
-            struck = [spec | {"at": blow.at, "how": blow.how, "only": blow.only} for blow in blows]
-            yield Cycle(self, case, blows, run, ledger, self.zygote.start(*struck, spec))
+            spec = self.spec("drive", ledger, saga=case.saga, run=run, act=case.act, stop_at=case.stop_at)
+            spec["lease_ms"] = lease_ms
+            struck = [spec | asdict(blow) for blow in blows]
+            yield Cycle(self, case, blows, run, ledger, spec, self.zygote.start(*struck, spec))
 
     def cycles(self, case: Case, all_blows: Sequence[Sequence[Blow]]) -> list[Ending]:
         """Make a cycle for each of `all_blows`, several at a time."""
@@ -68,6 +85,25 @@ class Bench:
                 some = all_blows[begin : begin + AT_ONCE]
                 begun = [stack.enter_context(self.cycle(case, *blows)) for blows in some]
                 ends += [cycle.end() for cycle in begun]
+        return ends
+
+    def freezes(self, case: Case, blows: Sequence[Blow]) -> list[Ending]:
+        """Freeze a worker in each of these cycles, let another end the run, and let the first go on."""
+        ends: list[Ending] = []
+        for begin in range(0, len(blows), AT_ONCE):
+            with ExitStack() as stack:
+                some = blows[begin : begin + AT_ONCE]
+                begun = [
+                    stack.enter_context(self.cycle(case, blow, lease_ms=SHORT_LEASE_MS)) for blow in some
+                ]
+                others = [cycle.taken_over() for cycle in begun]
+                for cycle, other in zip(begun, others, strict=True):
+                    assert other.wait()[-1].code == ENDED, other.log()
+                    cycle.job.thaw()
+                    assert cycle.job.wait()[-1].code in (ENDED, PARKED), cycle.job.log()
+                # What the first one says when it wakes is evidence: somebody has to look at it.
+                last = [replace(cycle, job=self.zygote.start(cycle.spec | {"number": 1})) for cycle in begun]
+                ends += [cycle.end() for cycle in last]
         return ends
 
     def spec(self, play: str, ledger: Ledger, **details: Any) -> dict[str, Any]:
@@ -90,15 +126,35 @@ class Cycle:
     blows: Sequence[Blow]
     run: str
     ledger: Ledger
+    spec: dict[str, Any]
     job: Job
+
+    def taken_over(self) -> Job:
+        """Wait until the worker stands still, and not with the lock of a SQLite file: that is a known limit.
+
+        Then let another go on with the run.
+        """
+
+        def still() -> bool:
+            if not self.job.frozen():
+                return False
+            if self.ledger.free():
+                return True
+            self.job.signal(signal.SIGCONT)
+            return False
+
+        eventually(still, what="it is frozen")
+        return self.bench.zygote.start(self.spec | {"number": 1})
 
     def end(self) -> Ending:
         """Wait for the run's end and check everything that must hold then."""
         exits = self.job.wait()
-        story = self.bench.story(self.ledger, self.run)
-        found = breaches(story) if exits[-1].code == 0 else [f"the last child ended with {exits[-1].code}"]
+        frozen = any(blow.how == FREEZE for blow in self.blows)
+        story = replace(self.bench.story(self.ledger, self.run), woken=frozen)
+        over = (ENDED, PARKED) if story.late else (ENDED,)
+        found = breaches(story) if exits[-1].code in over else [f"the last child ended with {exits[-1].code}"]
         allowed = self.case.ends if self.blows else self.case.ends[:1]
-        if story.record.row.status not in allowed:
+        if story.record.row.status not in allowed and not story.late:
             found.append(f"the run ended {story.record.row.status}; it may end {allowed}")
         assert not found, self._words(exits, found, story)
         return Ending(exits, story)

@@ -9,6 +9,7 @@ from typing import Any
 
 from amends.sagas import NoEffect, Undo, current_step
 from tests.crash.points import Points
+from tests.crash.world import LANDED
 
 THREAD_TIMEOUT_S = 2.0
 
@@ -56,34 +57,50 @@ class Participant:
         """Take an effect back, blocking."""
         self._call_in_thread(_backward(name, undo))
 
+    async def standing(self, run: str) -> dict[str, int]:
+        """Look at the books as a person does: the effects of a run that stand, by name."""
+        reader, writer = await asyncio.open_unix_connection(self._path)
+        writer.write(json.dumps({"ask": "standing", "run": run}).encode() + b"\n")
+        found: dict[str, int] = json.loads(await reader.readline())
+        writer.close()
+        return found
+
     def sent(self, name: str) -> asyncio.Event:
         """Give the event that a call to a participant was sent from this process."""
         return self.reached.setdefault(name, asyncio.Event())
 
     async def _call(self, request: dict[str, str]) -> dict[str, str]:
-        self._points.reach("call")
+        words = _words(request)
+        self._points.reach("call", *words)
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
             writer.write(json.dumps(request).encode() + b"\n")
             await writer.drain()
-            self._points.reach("sent")
+            self._points.reach("sent", *words)
             self.sent(request["name"]).set()
             line = await reader.readline()
+            if line == LANDED:
+                self._points.reach("landed", *words)
+                line = await reader.readline()
         finally:
             writer.close()
-        self._points.reach("answered")
+        self._points.reach("answered", *words)
         return _answer(line)
 
     def _call_in_thread(self, request: dict[str, str]) -> dict[str, str]:
-        self._points.reach("call")
+        words = _words(request)
+        self._points.reach("call", *words)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(THREAD_TIMEOUT_S)
             connection.connect(self._path)
             connection.sendall(json.dumps(request).encode() + b"\n")
-            self._points.reach("sent")
+            self._points.reach("sent", *words)
             with connection.makefile("rb") as answer:
                 line = answer.readline()
-        self._points.reach("answered")
+                if line == LANDED:
+                    self._points.reach("landed", *words)
+                    line = answer.readline()
+        self._points.reach("answered", *words)
         return _answer(line)
 
 
@@ -95,6 +112,10 @@ def _forward(verb: str, name: str) -> dict[str, str]:
 def _backward(name: str, undo: Undo[Any]) -> dict[str, str]:
     run = current_step().run_id
     return {"run": run, "verb": "undo", "name": name, "key": undo.key, "forward_key": undo.forward_key}
+
+
+def _words(request: dict[str, str]) -> tuple[str, str, str]:
+    return request["verb"], request["name"], request["key"]
 
 
 def _answer(line: bytes) -> dict[str, str]:

@@ -9,32 +9,46 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
-from amends.sagas import Coordinator, Run, RunEnded, RunFailed, RunParked
+from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked
 from amends.sagas.registry import saga_named
 from tests.crash.participant import Participant
+from tests.crash.people import PERSON, person_acts
 from tests.crash.points import KILL, Points
 
 ENDED = 0
 UNENDED = 3
 PARKED = 4
 RESULT_S = 40.0
+MOST_ACTS = 5
 
 Spec = Mapping[str, Any]
 
 
 async def drive(spec: Spec) -> int:
-    """Start a run, or go on with it, until it has ended or is parked."""
+    """Start a run, or go on with it, until it has ended or is parked and nobody helps it."""
     async with _coordinator(spec) as coordinator:
         run: Run[Any] = await coordinator.start(saga_named(spec["saga"]), id=spec["run"])
-        cancelling = asyncio.create_task(_cancel(coordinator, run, spec))
+        interfering = asyncio.create_task(_interfere(coordinator, run, spec))
         try:
-            await run.result(timeout=RESULT_S)
-        except RunParked:
-            return PARKED
-        except RunFailed:
-            pass
+            code = await _result(run)
+            for _ in range(MOST_ACTS):
+                if not await person_acts(coordinator, run, spec, parked=code == PARKED):
+                    break
+                code = await _result(run)
         finally:
-            await cancelling
+            interfering.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await interfering
+    return code
+
+
+async def _result(run: Run[Any]) -> int:
+    try:
+        await run.result(timeout=RESULT_S)
+    except RunParked:
+        return PARKED
+    except RunFailed:
+        pass
     return ENDED
 
 
@@ -63,15 +77,18 @@ async def _start_all(coordinator: Coordinator, spec: Spec) -> None:
     await asyncio.gather(*(coordinator.start(named, id=run) for run in spec.get("runs", ())))
 
 
-async def _cancel(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
-    """Cancel the run once a call was sent; a later child does so at once."""
-    name = spec.get("cancel_at")
+async def _interfere(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
+    """Cancel or abort the run once a call was sent; a later child does so at once."""
+    name = spec.get("stop_at")
     if name is None:
         return
     if not spec["number"]:
         await spec["participant"].sent(name).wait()
-    with contextlib.suppress(RunEnded):
-        await run.cancel("the test says so")
+    with contextlib.suppress(RunEnded, ActionRefused):
+        if spec["act"] == "abort":
+            await coordinator.operator(PERSON).abort(run.id)
+        else:
+            await run.cancel("the test says so")
 
 
 def _coordinator(spec: Spec) -> Coordinator:
@@ -91,7 +108,11 @@ PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {"drive": drive, 
 def play(spec: dict[str, Any]) -> int:
     """Do what a spec says; what is in it beside that is the play's own."""
     points = Points(
-        spec["points"], at=spec.get("at", 0), how=spec.get("how", KILL), only=spec.get("only", "")
+        spec["points"],
+        at=spec.get("at", 0),
+        how=spec.get("how", KILL),
+        only=spec.get("only", ""),
+        holding=spec.get("holding", ""),
     )
     points.watch_commits()
     spec["participant"] = Participant(spec["world"], points)

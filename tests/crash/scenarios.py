@@ -130,6 +130,21 @@ async def pay_once(name: str) -> str:
     return await world().apply(name)
 
 
+@step(retry=Retry(attempts=1), timeout=QUICK, effect="pivot", on_unknown="park")
+async def pay_or_ask(name: str) -> str:
+    return await world().apply(name)
+
+
+@step(retry=AGAIN, timeout=QUICK)
+async def sign(name: str) -> str:
+    return await world().apply(name)
+
+
+@sign.compensation(retry=Retry(attempts=1))
+async def unsign(undo: Undo[str], name: str) -> None:
+    await world().undo(name, undo)
+
+
 @step(retry=Retry(attempts=1, wait=SOON), timeout=QUICK, effect="retriable")
 async def deliver(name: str) -> str:
     return await world().apply(name)
@@ -295,6 +310,16 @@ async def paid() -> list[str]:
 @saga
 async def paid_once() -> list[str]:
     return [await book("hotel"), await pay_once("money"), await deliver("goods")]
+
+
+@saga
+async def asked() -> list[str]:
+    return [await book("hotel"), await pay_or_ask("money"), await deliver("goods")]
+
+
+@saga
+async def fragile() -> list[str]:
+    return [await book("hotel"), await sign("letter"), await book("flight")]
 
 
 @saga

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,19 @@ class Ledger:
     def workers(self) -> list[WorkerRow]:
         """Read the workers that aren't known to be dead."""
         return self._opened.workers()
+
+    def free(self) -> bool:
+        """Tell whether nobody holds the database's lock; on PostgreSQL there is no such lock."""
+        if not self.url.startswith("sqlite"):
+            return True
+        path = self.url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, timeout=0.2, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+            return True
 
     @property
     def _opened(self) -> Database:

@@ -1,9 +1,8 @@
 """A worker is frozen past its lease, another takes over, and the first wakes (S5, S18)."""
 
 import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -42,22 +41,12 @@ def freeze(job: Job, ledger: Ledger) -> None:
 
     def frozen() -> bool:
         job.signal(signal.SIGSTOP)
-        if not ledger.url.startswith("sqlite") or _is_free(ledger.url.removeprefix("sqlite:///")):
+        if ledger.free():
             return True
         job.signal(signal.SIGCONT)
         return False
 
     eventually(frozen)
-
-
-def _is_free(path: str) -> bool:
-    with closing(sqlite3.connect(path, timeout=0.2, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        connection.execute("ROLLBACK")
-        return True
 
 
 def epoch_of(job: Job, ledger: Ledger) -> int:

@@ -26,17 +26,21 @@ def ledger(bench: Bench) -> Iterator[Ledger]:
 def test_a_killed_workers_runs_are_ended_by_the_other(bench: Bench, ledger: Ledger) -> None:
     """L1: of fifty runs none is lost, and none is done twice."""
     runs = [uuid4().hex for _ in range(MANY)]
+    for run in runs:
+        bench.world.direct(run, "flight", ["slow:300"])
     workers = [bench.zygote.start(bench.spec("work", ledger, saga="linear")) for _ in range(2)]
     eventually(lambda: len(ledger.workers()) == len(workers))
+    pids = {row.id: row.pid for row in ledger.workers()}
     starter = bench.zygote.start(bench.spec("start", ledger, saga="linear", runs=runs, work=False))
-    eventually(lambda: any(call.run in runs for call in bench.world.calls()))
-    workers[0].signal(signal.SIGKILL)
+    owner = eventually(lambda: next((row.owner for row in ledger.runs().values() if row.owner), None))
+    dying, staying = sorted(workers, key=lambda worker: worker.pid != pids[owner or ""])
+    dying.signal(signal.SIGKILL)
     assert starter.wait()[-1].code == 0, starter.log()
     eventually(
         lambda: {row.status for row in ledger.runs().values()} == {"completed"} and len(ledger.runs()) == MANY
     )
-    workers[1].signal(signal.SIGTERM)
-    assert workers[1].wait()[-1].code == 0, workers[1].log()
+    staying.signal(signal.SIGTERM)
+    assert staying.wait()[-1].code == 0, staying.log()
     for run in runs:
         story = bench.story(ledger, run)
         assert story.standing == {"hotel": 1, "flight": 1, "car": 1}

@@ -1,7 +1,9 @@
 """The world: a process of its own that keeps the participants' books while others are killed.
 
-One connection is one call: a line of JSON goes in, a line of JSON comes out. The world sees when a caller
-hangs up, so it knows when a call has ended even where nobody was left to say so. Run it as
+One connection is one call: a line of JSON goes in, a line of JSON comes out. Before that comes `LANDED` where
+the books have changed: it is no answer, and tells nothing to anyone but a process that is to die just then.
+The world sees when a caller hangs up, so it knows when a call has ended even where nobody was left to say so.
+Run it as
 `python -m tests.crash.world SOCKET`; it ends when its standard input does.
 """
 
@@ -22,6 +24,9 @@ from typing import Any, Self
 from tests.crash.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
+LANDED = b'"landed"\n'
+ON_THE_WAY_S = 0.002
+"""So long a request is under way: who is killed when it was sent is dead when it lands."""
 FOREVER = "*"
 """A directive that ends with it holds for all further calls too."""
 
@@ -128,7 +133,7 @@ class _Server:
             if not line:
                 return
             request = json.loads(line)
-            answer = self._ask(request) if "ask" in request else await self._call(request, reader)
+            answer = self._ask(request) if "ask" in request else await self._call(request, reader, writer)
             if answer is not None:
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
@@ -137,15 +142,18 @@ class _Server:
         finally:
             writer.close()
 
-    async def _call(self, request: Mapping[str, str], reader: asyncio.StreamReader) -> object:
+    async def _call(
+        self, request: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> object:
         call = self._books.note(request)
         try:
-            return await self._follow(call, reader)
+            return await self._follow(call, reader, writer)
         finally:
             call.ended = _now()
 
-    async def _follow(self, call: Call, reader: asyncio.StreamReader) -> object:
+    async def _follow(self, call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> object:
         """Do as the directive says."""
+        await asyncio.sleep(ON_THE_WAY_S)
         directive, _, delay = call.directive.partition(":")
         if directive in ("refuse", "fail"):
             return {directive: f"{call.name} says no"}
@@ -154,6 +162,8 @@ class _Server:
         if call.verb == "find":
             return {"done" if call.key in self._books.effects else "absent": call.name}
         self._books.land(call)
+        if call.verb != "read":
+            writer.write(LANDED)
         if directive == "close":
             return None
         if directive in ("silent", "slow", "hold"):

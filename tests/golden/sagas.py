@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from amends.sagas import Retry, Saga, Undo, now, random, saga, sleep, step, uuid4
+from amends.sagas import Retry, Saga, Undo, continue_as_new, now, random, saga, sleep, step, uuid4
 
 
 @step(name="golden.book", retry=Retry(attempts=3, wait=timedelta(seconds=5)), timeout=timedelta(seconds=60))
@@ -98,7 +98,57 @@ async def fails(what: str) -> None:
     await refuse(what)
 
 
+@step(name="golden.pay", effect="pivot")
+async def pay(amount: int) -> int:
+    return amount
+
+
+@saga(name="golden.room")
+async def room(what: str, number: int) -> str:
+    return str((await book(what, number))["what"])
+
+
+@saga(name="golden.nested")
+async def nested(what: str) -> list[str]:
+    first = await room(what, 1)
+    both = await asyncio.gather(room(f"{first} left", 2), book(what, 3))
+    return [first, both[0]]
+
+
+@saga(name="golden.nested.fails")
+async def nested_fails(what: str) -> None:
+    await nested(what)
+    await refuse(what)
+
+
+@saga(name="golden.sale")
+async def sale(amount: int) -> int:
+    await book("desk")
+    return await pay(amount)
+
+
+@saga(name="golden.sales")
+async def sales(amount: int) -> int:
+    await book("door")
+    return await sale(amount) + await sale(amount + 1)
+
+
+@saga(name="golden.pages")
+async def pages(page: int) -> float:
+    await book(f"page {page}", page)
+    await sleep(60)
+    if page < 3:
+        await continue_as_new(page + 1)
+    return random().random()
+
+
 SHAPES: dict[str, tuple[Saga[..., Any], tuple[Any, ...], str]] = {
+    "nested": (nested, ("kettle",), ""),
+    "nested-killed": (nested, ("kettle",), "call 2 killed after"),
+    "nested-fails": (nested_fails, ("kettle",), ""),
+    "pages": (pages, (1,), ""),
+    "pages-killed": (pages, (1,), "write 6 killed after"),
+    "sales": (sales, (7,), ""),
     "sequence": (sequence, ("kettle",), ""),
     "sequence-killed": (sequence, ("kettle",), "call 2 killed after"),
     "sequence-cancelled": (sequence, ("kettle",), "call 2 cancelled during"),

@@ -242,6 +242,23 @@ def test_late_evidence_reopens_an_end_but_not_a_completed_one(worker: Worker, da
     assert (loaded.run.id, loaded.run.status, loaded.run.ended_at) == ("a", Status.COMPENSATING, None)
 
 
+def test_what_comes_too_late_for_the_inbox_is_audited_by_the_same_write(
+    worker: Worker, database: Database
+) -> None:
+    """S5, S23: never dropped, whatever becomes of who tells it."""
+    worker.start("a", "b")
+    worker.claim()
+    worker.change("a", ended())
+    line = {each: AuditRow(each, 3, "bob", "late outcome") for each in ("a", "b")}
+    receipts = [
+        worker.write(Write(each, inbox=InboxRow(each, "late", "late", 3), too_late=(line[each],))).written
+        for each in ("a", "b")
+    ]
+    assert receipts == [Written.ENDED, Written.DONE]
+    assert database.audit("a") == [line["a"]]
+    assert database.audit("b") == []
+
+
 def test_a_write_without_its_run_is_refused(worker: Worker) -> None:
     receipt = worker.write(Write("nobody", worker.epoch, change=ended()))
     assert receipt == Receipt(Written.REFUSED, "there is no run 'nobody'")

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
-from amends.sagas import Retry, Step, Undo, now, random, saga, savepoint, sleep, step, uuid4
+from amends.sagas import (
+    Landed,
+    NotLanded,
+    Retry,
+    Step,
+    Undo,
+    current_step,
+    now,
+    random,
+    saga,
+    savepoint,
+    sleep,
+    step,
+    uuid4,
+)
 
 Node = dict[str, Any]
 WAIT = Retry(attempts=3, wait=timedelta(seconds=2))
 SHORT = timedelta(seconds=10)
+BOOKS: set[str] = set()
+"""What probes look into where steps are really called: the keys of those that were."""
 
 
 @step(name="program.once", retry=Retry(attempts=1), timeout=SHORT)
@@ -57,15 +74,72 @@ async def read(n: int) -> int:
     return n
 
 
-CALLS: dict[str, Step[[int], int]] = {
+async def found(n: int) -> Landed[int] | NotLanded:
+    """Look whether a step landed. Where steps aren't really called, the simulated world answers instead."""
+    return Landed(n) if current_step().idempotency_key in BOOKS else NotLanded()
+
+
+@step(name="program.probed", retry=WAIT, timeout=SHORT, on_unknown=found)
+async def probed(n: int) -> int:
+    BOOKS.add(current_step().idempotency_key)
+    return n
+
+
+@probed.compensation(name="program.probed.undo", retry=WAIT)
+async def undo_probed(undo: Undo[int], n: int) -> None: ...
+
+
+@step(name="program.asks", retry=WAIT, timeout=SHORT, on_unknown="park")
+async def asks(n: int) -> int:
+    return n
+
+
+@asks.compensation(name="program.asks.undo", retry=WAIT)
+async def undo_asks(undo: Undo[int], n: int) -> None: ...
+
+
+@step(name="program.pivot", retry=WAIT, timeout=SHORT, effect="pivot")
+async def pivot(n: int) -> int:
+    return n
+
+
+@step(name="program.pivot_probed", retry=WAIT, timeout=SHORT, effect="pivot", on_unknown=found)
+async def pivot_probed(n: int) -> int:
+    BOOKS.add(current_step().idempotency_key)
+    return n
+
+
+@step(name="program.pivot_asks", retry=WAIT, timeout=SHORT, effect="pivot", on_unknown="park")
+async def pivot_asks(n: int) -> int:
+    return n
+
+
+@step(name="program.retriable", retry=WAIT, timeout=SHORT, effect="retriable")
+async def retriable(n: int) -> int:
+    return n
+
+
+PIVOTS: dict[str, Step[[int], int]] = {
+    "pivot": pivot,
+    "pivot_probed": pivot_probed,
+    "pivot_asks": pivot_asks,
+}
+BEFORE: dict[str, Step[[int], int]] = {
     "once": once,
     "thrice": thrice,
     "careful": careful,
-    "plain": plain,
+    "probed": probed,
+    "asks": asks,
     "irreversible": irreversible,
     "read": read,
 }
-COMPENSATABLE = ("once", "thrice", "careful")
+"""What may come before a pivot (S14)."""
+ANYWHERE: dict[str, Step[[int], int]] = {**BEFORE, "plain": plain}
+AFTER: dict[str, Step[[int], int]] = {**ANYWHERE, "retriable": retriable}
+CALLS: dict[str, Step[[int], int]] = {**AFTER, **PIVOTS}
+COMPENSATABLE = ("once", "thrice", "careful", "probed", "asks")
+AROUND_PIVOTS = ("sequence", "gather", "collect", "group", "limited", "try", "finally", "leave")
+"""The blocks in which a pivot may stand; not a savepoint, which is there to be undone."""
 
 
 @saga(name="program")
@@ -172,6 +246,10 @@ async def _savepoint(_node: Node, parts: list[Node]) -> Any:
         return f"undone: {type(error).__name__}"
 
 
+async def _child(_node: Node, parts: list[Node]) -> Any:
+    return await program({"kind": "sequence", "parts": parts})
+
+
 async def _raise(_node: Node, _parts: list[Node]) -> Any:
     raise ValueError("the body gives up")
 
@@ -190,12 +268,13 @@ BLOCKS = {
     "finally": _finally,
     "leave": _leave,
     "savepoint": _savepoint,
+    "child": _child,
     "raise": _raise,
 }
 
 
-def _leaves() -> st.SearchStrategy[Node]:
-    call = st.sampled_from([*CALLS, "once", "thrice", "once"]).map(lambda kind: {"kind": kind, "n": 0})
+def _leaves(steps: Iterable[str]) -> st.SearchStrategy[Node]:
+    call = st.sampled_from([*steps, "once", "thrice", "once"]).map(lambda kind: {"kind": kind, "n": 0})
     pause = st.sampled_from([0, 0.5, 3, 100]).map(lambda seconds: {"kind": "sleep", "seconds": seconds})
     other = st.sampled_from(["chance", "raise"]).map(lambda kind: {"kind": kind})
     return st.one_of(call, call, call, pause, other)
@@ -241,6 +320,32 @@ def calls(node: Node) -> list[Node]:
     return own + [call for part in node.get("parts", []) for call in calls(part)]
 
 
-programs = st.recursive(_leaves(), _blocks, max_leaves=9).map(
-    lambda node: numbered({"kind": "sequence", "parts": [node]})
+def past(before: list[Node], point: Node, after: list[Node]) -> Node:
+    """Give a saga with a point of no return."""
+    return numbered({"kind": "sequence", "parts": [*before, point, *after]})
+
+
+def _trees(steps: Iterable[str], most: int) -> st.SearchStrategy[Node]:
+    return st.recursive(_leaves(steps), _blocks, max_leaves=most)
+
+
+def _points() -> st.SearchStrategy[Node]:
+    bare = st.sampled_from([*PIVOTS]).map(lambda kind: {"kind": kind, "n": 0})
+    beside = _leaves(BEFORE)
+    among = st.builds(
+        lambda kind, point, others: {"kind": kind, "parts": [point, *others]},
+        st.sampled_from(AROUND_PIVOTS), bare, st.lists(beside, max_size=2),
+    )  # fmt: skip
+    races = st.builds(lambda patient, *parts: {"kind": "race", "patient": patient, "parts": [*parts]},
+                      st.booleans(), bare, beside)  # fmt: skip
+    limits = st.builds(lambda seconds, point: {"kind": "timeout", "seconds": seconds, "parts": [point]},
+                       st.sampled_from([0.5, 5, 50]), bare)  # fmt: skip
+    return st.one_of(bare, bare, among, races, limits)
+
+
+undoable = _trees(ANYWHERE, 9).map(lambda node: numbered({"kind": "sequence", "parts": [node]}))
+one_way = st.builds(
+    past, st.lists(_trees(BEFORE, 4), max_size=2), _points(), st.lists(_trees(AFTER, 4), max_size=2)
 )
+programs = st.one_of(undoable, one_way)
+"""Sagas that can be undone at every point, and sagas with a pivot."""

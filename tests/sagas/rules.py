@@ -51,7 +51,7 @@ def broken_rules(run: Simulation) -> list[str]:
     entries = run.journal
     found = [*run.wrongs, *run.world.wrongs]
     found += _one_way(entries) + _never_again(entries) + _order(entries) + _settled_before_told(entries)
-    found += _keys(run)
+    found += _keys(run) + _forward_behind_pivot(run)
     if run.row.status is Status.PARKED:
         return found + _parked_names_owed(run)
     return found + _truthful(run) + _nothing_owed(run)
@@ -134,12 +134,44 @@ def _keys(run: Simulation) -> list[str]:
 def _parked_names_owed(run: Simulation) -> list[str]:
     """S12, S3: a parked run names what is owed, and parks only for a reason it can tell."""
     reason = run.history.park_reason
+    if "nobody knows whether" in reason:
+        told = all(f"({ref})" in reason for ref in run.history.doubts)
+        return (
+            [] if told and run.history.doubts else [f"parked, and in doubt is {run.history.doubts}: {reason}"]
+        )
+    if "stuck forward" in reason:
+        return [] if _landed_pivots(run) else [f"no pivot has landed, and it is parked: {reason} (S14)"]
     if "failed for good" not in reason:
         return [f"parked: {reason}"]
     meta = run.journal[-1].meta
     named = {int(name.rpartition("(")[2].rstrip(")")) for name in meta["owed"]}
     owed = {step.ref for step in run.history.steps.values() if step.owed}
     return [] if named == owed else [f"parked naming {named}, owed are {owed} (S12)"]
+
+
+def _landed_pivots(run: Simulation) -> list[int]:
+    return [
+        step.ref
+        for step in run.history.steps.values()
+        if step.effect is Effect.PIVOT and run.world.stands(step.key)
+    ]
+
+
+def _forward_behind_pivot(run: Simulation) -> list[str]:
+    """S14: what was asked for before a pivot isn't undone once that has landed, or while nobody knows."""
+    found = []
+    ends = (Status.COMPLETED, Status.PARKED)
+    if _landed_pivots(run) and run.row.status not in ends:
+        found.append(f"the pivots {_landed_pivots(run)} landed, and the run {run.row.status} (S14)")
+    pivots = {step.ref: step for step in run.history.steps.values() if step.effect is Effect.PIVOT}
+    switch = next((entry.seq for entry in run.journal if entry.kind is Kind.SWITCH), None)
+    if switch is None:
+        return found
+    before = fold([entry for entry in run.journal if entry.seq < switch]).steps
+    open_still = [ref for ref in pivots if ref in before and before[ref].may_stand]
+    return found + [
+        f"the run turned round in {switch} while its pivot {ref} may stand (S14)" for ref in open_still
+    ]
 
 
 def _truthful(run: Simulation) -> list[str]:

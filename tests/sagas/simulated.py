@@ -109,7 +109,7 @@ class Simulation:
         """End an attempt of a lost worker; a frozen one that woke reports it to the inbox."""
         flight = self.strays.pop(number)
         learned = self._learned(flight, None)
-        if flight.reports and flight.attempt.key:
+        if flight.reports and flight.attempt.key and not flight.attempt.probing:
             self._tell_late(learned)
 
     def report(self, learned: Attempted) -> None:
@@ -124,7 +124,9 @@ class Simulation:
         if self.live is None:
             return
         for item in self.news:
-            if frozen and isinstance(item, Attempted) and (item.undoing or item.ref not in self.live.reads):
+            if not frozen or not isinstance(item, Attempted) or item.probing:
+                continue
+            if item.undoing or item.ref not in self.live.reads:
                 self._tell_late(item)
         self.strays += [replace(flight, reports=frozen) for flight in self.flying]
         self.flying, self.news = [], []
@@ -259,7 +261,7 @@ class Simulation:
 
     def _check_written(self, attempt: Attempt) -> None:
         """Check that what starts is on record as it starts (S1, S9)."""
-        if not attempt.key:
+        if not attempt.key or attempt.probing:
             return
         step = self.history.steps.get(attempt.ref)
         if step is None:
@@ -271,9 +273,8 @@ class Simulation:
             )
             if not recorded:
                 self.wrongs.append(f"attempt {attempt.attempt} of undoing {attempt.ref} isn't on record (S9)")
-            if any(
-                f.attempt.ref == attempt.ref and not f.attempt.undoing for f in (*self.flying, *self.strays)
-            ):
+            calls = [f.attempt for f in (*self.flying, *self.strays) if not f.attempt.probing]
+            if any(call.ref == attempt.ref and not call.undoing for call in calls):
                 self.wrongs.append(f"{attempt.ref} is undone while it may still land (S6)")
         elif self.history.compensating:
             self.wrongs.append(f"step {attempt.ref} starts after the decision to compensate (S4)")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +24,7 @@ from amends.sagas import (
     sleep,
     step,
 )
+from amends.sagas.keys import step_key
 from tests.sagas.running import AT_ONCE, ONCE, Clock, failure, on_a_loop, result_of
 
 
@@ -168,7 +172,7 @@ def test_outside_a_run_both_say_so() -> None:
 
 
 @on_a_loop
-async def test_keys_stay_the_same_in_another_process(database_url: str) -> None:
+async def test_keys_stay_the_same_from_one_coordinator_to_the_next(database_url: str) -> None:
     """S9: a key survives restarts: it is derived from the run and the occurrence."""
     clock = Clock()
     keys: list[str] = []
@@ -195,6 +199,17 @@ async def test_keys_stay_the_same_in_another_process(database_url: str) -> None:
         await coordinator.run_until_idle()
     assert len(keys) == 2
     assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("seed", ["1", "4242"])
+def test_keys_come_from_the_run_and_the_occurrence_alone(seed: str) -> None:
+    """S9: a process whose hashes are others derives the same key."""
+    code = "from amends.sagas.keys import step_key; print(step_key('a', 1_700_000_000_000, 3))"
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == step_key("a", 1_700_000_000_000, 3)
 
 
 def traced(fn: Callable[..., Any]) -> Callable[..., Any]:

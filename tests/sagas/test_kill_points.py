@@ -50,6 +50,18 @@ SCENARIOS: dict[str, tuple[Node, list[list[str]], list[list[str]]]] = {
     "times out": ({"kind": "timeout", "seconds": 1, "parts": [step(1, "thrice")]}, [["error"]], []),
     "left behind": (block("sequence", block("leave", step(1)), step(2)), [], []),
     "a read first": (block("sequence", step(1, "read"), step(2), FAILS), [["error"]], []),
+    "a pivot and its tail": (
+        block("sequence", step(1), step(2, "pivot"), step(3, "retriable"), step(4)),
+        [[], ["error", "unknown"], ["error"] * 3], [],
+    ),
+    "a pivot that is refused": (block("sequence", step(1), step(2, "pivot")), [[], ["not_landed"]], []),
+    "a pivot nobody knows of": (block("sequence", step(1), step(2, "pivot")), [[], ["unknown"] * 3], []),
+    "a pivot that is looked for": (
+        block("sequence", step(1, "probed"), step(2, "pivot_probed"), step(3)),
+        [["unknown"], ["error", "unknown"]], [],
+    ),
+    "a pivot beside another step": (block("gather", step(1), step(2, "pivot_asks")), [["fatal"], []], []),
+    "an error behind the pivot": (block("sequence", step(1), step(2, "pivot"), FAILS), [], []),
     "plain and irreversible": (
         block("sequence", step(1, "plain"), step(2, "irreversible"), step(3), FAILS), [], [],
     ),
@@ -58,7 +70,7 @@ SCENARIOS: dict[str, tuple[Node, list[list[str]], list[list[str]]]] = {
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_worker_lost_once_at_any_point_leaves_the_world_right(name: str) -> None:
-    """S1–S13, S24, S27, section 7: killed, frozen or shut down before, during and after every write."""
+    """S1–S13, S14, S24, S27, section 7: killed, frozen or shut down before, during and after every write."""
     node, forward, backward = SCENARIOS[name]
     undisturbed = play(simulate(node, forward, backward))
     check_end(undisturbed)

@@ -112,6 +112,40 @@ def test_a_late_outcome_that_confirms_what_was_feared_changes_nothing() -> None:
     ]
 
 
+def test_a_compensation_does_not_wait_for_an_attempt_that_was_heard_of() -> None:
+    """S6: its call has ended, so its window doesn't matter any more."""
+    run = simulate({"kind": "sequence", "parts": [{"kind": "careful", "n": 1}]})
+    run.claim()
+    began = run.now
+    run.kill(frozen=True)
+    run.claim()
+    run.land_stray(0)
+    run.claim()
+    assert of(run, Kind.UNDO)[0].at == began
+    play(run)
+    check_end(run)
+    assert run.row.status is Status.COMPENSATED
+
+
+def test_a_compensation_waits_where_one_of_two_lost_attempts_was_heard_of() -> None:
+    """S6: the other one may still land."""
+    run = simulate(THRICE)
+    run.claim()
+    for _ in range(2):
+        run.kill(frozen=True)
+        run.claim()
+    run.cancel()
+    run.read_mail()
+    run.land_stray(0)
+    run.land(0)
+    run.read_mail()
+    run.turn()
+    assert of(run, Kind.LATE)
+    assert not of(run, Kind.UNDO)
+    play(run)
+    check_end(run)
+
+
 def test_a_plain_effect_that_lands_after_the_end_is_listed() -> None:
     """S5, S13: late evidence corrects what an ended run says of the world, and the run ends again."""
     run = simulate(PLAIN, [["error", "error", "error"]])

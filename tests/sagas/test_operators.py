@@ -22,7 +22,7 @@ from amends.sagas import (
     step,
 )
 from amends.sagas.journal import Kind
-from tests.sagas.running import ONCE, ended, on_a_loop, parked
+from tests.sagas.running import AT_ONCE, ONCE, ended, on_a_loop, parked
 
 WORLD: dict[str, Any] = {}
 """What the participants are to do: `trouble` names the calls that fail; `done` is what they did."""
@@ -187,8 +187,8 @@ async def test_of_two_operators_one_wins_and_the_other_is_told(database_url: str
 
 
 @on_a_loop
-async def test_an_act_that_no_longer_fits_is_refused_when_it_is_taken_and_audited(sqlite_url: str) -> None:
-    """S25: conditional, however late it is read."""
+async def test_an_act_on_what_somebody_has_acted_on_is_refused_at_once(sqlite_url: str) -> None:
+    """S25: of two who saw the same state one is told; what both did is audited."""
     async with Coordinator(sqlite_url) as coordinator:
         run = await stuck(coordinator, "-flight", "-hotel")
         WORLD["trouble"].add("-hotel")
@@ -204,6 +204,59 @@ async def test_an_act_that_no_longer_fits_is_refused_when_it_is_taken_and_audite
         assert await audited(run) == [("ann", "retry"), ("ben", "waive")]
         with pytest.raises(ActionRefused):
             await coordinator.operator("ann").retry(run.id, 2)
+
+
+@on_a_loop
+async def test_an_act_that_another_has_overtaken_is_refused_and_audited(sqlite_url: str) -> None:
+    """S25: both fitted when they were sent; the one that is taken second comes to nothing, on record."""
+
+    @step(name="operators.pays", retry=ONCE, on_unknown="park")
+    async def pays() -> None:
+        raise OSError
+
+    @pays.compensation(name="operators.repays")
+    async def repays(undo: Undo[None]) -> None: ...
+
+    @saga(name="operators.paying")
+    async def paying() -> None:
+        await pays()
+
+    async with Coordinator(sqlite_url) as coordinator:
+        await parked(await coordinator.start(paying, id="a"))
+    async with Coordinator(sqlite_url, work=False) as coordinator:
+        await coordinator.operator("ann").abort("a")
+        await coordinator.operator("ben").resolve("a", 1, landed=True, evidence="I looked")
+    async with Coordinator(sqlite_url) as coordinator:
+        run = await coordinator.get("a")
+        assert await ended(run) is Status.COMPENSATED
+        assert await audited(run) == [("ann", "abort"), ("ben", "resolve"), ("ben", "resolve refused")]
+
+
+@on_a_loop
+async def test_a_compensation_retried_by_hand_has_all_its_attempts_again(sqlite_url: str) -> None:
+    """S25: what failed before the person came doesn't count, and the journal says who that was."""
+    failing = ["", "", "", "", ""]
+
+    @step(name="operators.lends")
+    async def lends() -> None: ...
+
+    @lends.compensation(name="operators.takes_back", retry=AT_ONCE)
+    async def takes_back(undo: Undo[None]) -> None:
+        if failing:
+            raise OSError(failing.pop())
+
+    @saga(name="operators.lending")
+    async def lending() -> None:
+        await lends()
+        raise ValueError
+
+    async with Coordinator(sqlite_url) as coordinator:
+        run = await coordinator.start(lending)
+        await parked(run)
+        await coordinator.operator("ann").retry(run.id, 1)
+        assert await ended(run) is Status.COMPENSATED
+        assert [entry.meta["by"] for entry in await run.journal() if "by" in entry.meta] == ["ann"]
+    assert failing == []
 
 
 Ask = Callable[[Any, str], Any]

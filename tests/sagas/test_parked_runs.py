@@ -143,6 +143,19 @@ def test_a_compensation_that_fails_for_good_parks_the_run_and_names_what_is_owed
     assert undone == {3}
 
 
+def test_a_branch_beside_a_stuck_compensation_is_undone_to_its_beginning() -> None:
+    """S12: unrelated siblings go on, also with what is due only after the other has failed for good."""
+    branch: Node = {"kind": "sequence", "parts": [{"kind": "once", "n": 1}, {"kind": "once", "n": 2}]}
+    node: Node = {"kind": "sequence", "parts": [
+        {"kind": "gather", "parts": [branch, {"kind": "once", "n": 3}]},
+        {"kind": "raise"},
+    ]}  # fmt: skip
+    run = play(simulate(node, [], [[], ["error"] * 2, ["error"] * 3]))
+    check_end(run)
+    told = [(entry.kind, entry.ref) for entry in run.journal if entry.kind in (Kind.UNDONE, Kind.UNDO_FAILED)]
+    assert told == [(Kind.UNDO_FAILED, 2), (Kind.UNDONE, 3), (Kind.UNDONE, 1)]
+
+
 def test_a_compensation_that_fails_beside_a_going_body_parks_the_run_at_its_end() -> None:
     """S12: the body goes on as far as it can; the run doesn't complete."""
     node: Node = {"kind": "sequence", "parts": [

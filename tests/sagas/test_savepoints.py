@@ -133,6 +133,26 @@ async def test_savepoints_nest_to_any_depth(database_url: str) -> None:
 
 
 @on_a_loop
+async def test_what_an_inner_savepoint_kept_is_undone_with_the_outer_one(sqlite_url: str) -> None:
+    """S20: steps belong to every block around them, however well the inner one ended."""
+
+    @saga(name="savepoints.kept")
+    async def kept() -> str | None:
+        try:
+            async with savepoint():
+                async with savepoint():
+                    await book("1")
+                await book("2")
+                raise ValueError
+        except ValueError:
+            return await book("end")
+
+    async with Coordinator(sqlite_url) as coordinator:
+        assert await (await coordinator.start(kept)).result(30) == "end"
+    assert DONE == ["1", "2", "-2", "-1", "end"]
+
+
+@on_a_loop
 async def test_an_empty_savepoint_costs_no_compensation(sqlite_url: str) -> None:
     @saga(name="savepoints.empty")
     async def empty() -> str | None:

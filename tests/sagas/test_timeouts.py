@@ -62,6 +62,28 @@ async def test_the_last_time_out_reaches_the_body_as_step_timeout(sqlite_url: st
 
 
 @on_a_loop
+async def test_a_step_that_timed_out_is_undone_since_it_may_have_landed(sqlite_url: str) -> None:
+    """S2, S3: no answer in time is no evidence that nothing happened."""
+    told: list[str] = []
+
+    @step(timeout=SOON, retry=ONCE)
+    async def slow() -> None:
+        await asyncio.sleep(600)
+
+    @slow.compensation
+    async def unslow(undo: Undo[None]) -> None:
+        told.append(undo.outcome)
+
+    @saga
+    async def body() -> None:
+        await slow()
+
+    async with Coordinator(sqlite_url) as coordinator:
+        assert await ended(await coordinator.start(body)) is Status.COMPENSATED
+    assert told == ["unknown"]
+
+
+@on_a_loop
 async def test_a_step_that_ignores_its_cancellation_has_the_last_word(sqlite_url: str) -> None:
     """S2: what a step returns at last has landed, time-out or not."""
 

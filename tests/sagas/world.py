@@ -32,7 +32,7 @@ class World:
 
     Steps: `ok`, `error` (nothing happened, but who knows), `unknown` (it happened, the answer was lost),
     `not_landed` (evidence), `fatal`, `bad_result` (it happened, its result can't be encoded).
-    Compensations: `ok`, `error`, `unknown` (undone, the answer was lost).
+    Compensations: `ok`, `error`, `unknown` (undone, the answer was lost). Probes look, and have no script.
     """
 
     forward: Mapping[int, Sequence[str]] = field(default_factory=dict)
@@ -50,6 +50,9 @@ class World:
     def land(self, attempt: Attempt) -> str:
         """Let an attempt happen in the world; give the word of its script."""
         node = int(json.loads(attempt.arguments)["n"])
+        if attempt.probing:
+            known = self.effects.get(attempt.key)
+            return "found" if known is not None and known.landed else "absent"
         if attempt.undoing:
             return self._undo(attempt, node)
         if not attempt.key:
@@ -86,9 +89,9 @@ def answer(attempt: Attempt, word: str, started: int, ended: int) -> Attempted:
     """Give what a worker learns when the script says `word`."""
     error: BaseException | None = None
     outcome = Outcome.UNKNOWN
-    if word in ("ok", "bad_result"):
+    if word in ("ok", "bad_result", "found"):
         outcome = Outcome.LANDED
-    if word == "not_landed":
+    if word in ("not_landed", "absent"):
         outcome, error = Outcome.NOT_LANDED, NoEffect("refused")
     elif word == "fatal":
         error = Fatal("hopeless")
@@ -111,6 +114,7 @@ def answer(attempt: Attempt, word: str, started: int, ended: int) -> Attempted:
         result,
         None if error is None else describe(error).to_json(),
         error,
+        probing=attempt.probing,
     )
 
 

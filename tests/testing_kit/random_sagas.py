@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
-from tests.sagas.programs import CALLS, Node, numbered
+from tests.sagas.programs import AFTER, ANYWHERE, AROUND_PIVOTS, BEFORE, PIVOTS, Node, numbered, past
 
-KINDS = ["sequence", "sequence", "gather", "collect", "group", "limited", "try", "finally", "leave"]
+KINDS = ["sequence", "gather", "collect", "group", "limited", "try", "finally", "leave", "child", "child"]
 
 
 def tree(seed: int) -> Node:
-    """Grow the saga of a seed."""
+    """Grow the saga of a seed; every third one has a point of no return."""
     rng = random.Random(seed)  # noqa: S311 - it must repeat
-    return numbered({"kind": "sequence", "parts": [_node(rng, 3) for _ in range(rng.randint(1, 2))]})
+    if seed % 3:
+        return numbered({"kind": "sequence", "parts": _some(rng, ANYWHERE, 3)})
+    return past(_some(rng, BEFORE, 2), _point(rng), _some(rng, AFTER, 2))
 
 
-def _node(rng: random.Random, depth: int) -> Node:
+def _some(rng: random.Random, steps: Iterable[str], depth: int) -> list[Node]:
+    return [_node(rng, steps, depth) for _ in range(rng.randint(1, 2))]
+
+
+def _point(rng: random.Random) -> Node:
+    """Give a pivot, bare or among other steps."""
+    point: Node = {"kind": rng.choice([*PIVOTS]), "n": 0}
+    if rng.random() < 0.5:
+        return point
+    return {"kind": rng.choice([*AROUND_PIVOTS, "child", "child"]), "parts": [point, _leaf(rng, BEFORE)]}
+
+
+def _node(rng: random.Random, steps: Iterable[str], depth: int) -> Node:
     if depth == 0 or rng.random() < 0.35:
-        return _leaf(rng)
-    parts = [_node(rng, depth - 1) for _ in range(rng.randint(1, 3))]
+        return _leaf(rng, steps)
+    parts = [_node(rng, steps, depth - 1) for _ in range(rng.randint(1, 3))]
     kind = rng.choice([*KINDS, "race", "timeout"])
     if kind == "race":
         return {"kind": kind, "patient": rng.random() < 0.5, "parts": parts}
@@ -27,10 +42,10 @@ def _node(rng: random.Random, depth: int) -> Node:
     return {"kind": kind, "parts": parts}
 
 
-def _leaf(rng: random.Random) -> Node:
+def _leaf(rng: random.Random, steps: Iterable[str]) -> Node:
     chance = rng.random()
     if chance < 0.8:
-        return {"kind": rng.choice([*CALLS, "once", "thrice", "once"]), "n": 0}
+        return {"kind": rng.choice([*steps, "once", "thrice", "once"]), "n": 0}
     if chance < 0.9:
         return {"kind": "sleep", "seconds": rng.choice([0, 0.5, 3, 100])}
     return {"kind": rng.choice(["chance", "raise"])}
