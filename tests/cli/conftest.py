@@ -17,7 +17,7 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture
 def amends(tmp_path: Path, forks: Forks) -> Amends:
-    """Give the program in a directory with `shop.py` and `bank.py`, and SQLite as its database."""
+    """Give the program in a directory with the sagas of these tests, and SQLite as its database."""
     return Amends(with_sagas(tmp_path), "sqlite:///shop.db", forks)
 
 
@@ -30,6 +30,6 @@ def amends_on_both(request: pytest.FixtureRequest, tmp_path: Path, forks: Forks)
 
 def with_sagas(directory: Path) -> Path:
     """Put the modules that define sagas into a directory."""
-    for name in ("shop.py", "bank.py"):
+    for name in ("shop.py", "bank.py", "tour.py"):
         shutil.copy(Path(__file__).with_name(name), directory)
     return directory

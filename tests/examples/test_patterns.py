@@ -14,6 +14,7 @@ import pytest
 from amends.sagas import Coordinator, RunFailed, Status
 from amends.sagas.testing import crash_test, simulate
 from examples.patterns.bank_transfer import Bank, transfer
+from examples.patterns.nested_trip import Cities, travel
 from examples.patterns.order_with_pivot import Shop, sell_for_good
 from examples.patterns.second_supplier import Market, buy
 from examples.patterns.trip_booking import Agency, book_trip
@@ -22,6 +23,9 @@ from tests.sagas.running import ended, failure, on_a_loop, parked
 
 SOUTH = ["50.00 set aside", "kettle ordered from South", "lorry from South"]
 NORTH = ["50.00 set aside", "kettle ordered from North", "lorry from North"]
+STAYS = ["dinner in Lisbon", "dinner in Porto", "hotel in Lisbon", "hotel in Porto"]
+BACKWARDS = ["dinner in Porto", "hotel in Porto", "dinner in Lisbon", "hotel in Lisbon"]
+HOME = "flight home from Porto"
 SOLD = ["50.00 paid", "kettle put aside", "kettle sent"]
 
 PRINTED = {
@@ -50,6 +54,13 @@ PRINTED = {
         ("the first books a lorry and doesn't answer: completed", ", ".join(SOUTH)),
         ("nobody delivers: compensated", "nothing"),
     ],
+    "nested_trip.py": [
+        ("all can be had: completed", ", ".join(sorted([*STAYS, HOME]))),
+        ("dinner in Porto is sold out: compensated", "nothing"),
+        ("the flight home is sold out: compensated", "nothing"),
+        ("the flight home is booked, and the answer lost: compensated", "nothing"),
+        ("booked, and undone later: compensated", "nothing"),
+    ],
 }  # fmt: skip
 
 
@@ -64,6 +75,10 @@ PLAYED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "transfer, bank silent": (transfer, TRANSFER, Bank(silent="ben")),
     "pivot": (sell_for_good, ("kettle", 50), Shop()),
     "pivot, declined": (sell_for_good, ("kettle", 50), Shop(declines=True)),
+    "cities": (travel, ("Lisbon", "Porto"), Cities()),
+    "cities, dinner sold out": (travel, ("Lisbon", "Porto"), Cities(sold_out="dinner in Porto")),
+    "cities, flight sold out": (travel, ("Lisbon", "Porto"), Cities(sold_out=HOME)),
+    "cities, flight silent": (travel, ("Lisbon", "Porto"), Cities(silent=HOME)),
     "suppliers": (buy, ("kettle", 50), Market()),
     "suppliers, first stuck": (buy, ("kettle", 50), Market(stuck=("North",))),
     "suppliers, both stuck": (buy, ("kettle", 50), Market(stuck=("North", "South"))),
@@ -308,4 +323,44 @@ async def test_where_nobody_delivers_each_attempt_is_undone_once_and_then_what_c
         "undone: kettle ordered from South",
         "undone: 50.00 set aside",
     ]
+    assert world.snapshot() == []
+
+
+@pytest.mark.parametrize(("world", "first"), [(Cities(sold_out=HOME), []), (Cities(silent=HOME), [HOME])])
+@on_a_loop
+async def test_cities_that_were_booked_are_undone_when_the_last_step_fails(
+    world: Cities, first: list[str], sqlite_url: str
+) -> None:
+    """S7, S19: a child that has ended stays undoable, and is undone as a unit in its place."""
+    world.reset()
+    async with Coordinator(sqlite_url, resources=world) as coordinator:
+        run = await coordinator.start(travel, "Lisbon", "Porto", id="trip")
+        assert (await failure(run)).status == Status.COMPENSATED
+        assert [(city.id, city.saga, city.status) for city in await coordinator.list(parent="trip")] == [
+            ("trip/2", "stay", Status.COMPENSATED),
+            ("trip/1", "stay", Status.COMPENSATED),
+        ]
+    cancelled = [line.removeprefix("cancelled the ") for line in world.told if line.startswith("cancelled")]
+    assert cancelled == first + BACKWARDS
+    assert world.snapshot() == []
+
+
+@on_a_loop
+async def test_a_trip_of_two_cities_is_undone_later_as_its_plan_says(sqlite_url: str) -> None:
+    """S7, S19, S25: the plan names every compensation of every run below, in the order in which they run."""
+    world = Cities()
+    async with Coordinator(sqlite_url, resources=world) as coordinator:
+        run = await coordinator.start(travel, "Lisbon", "Porto")
+        await run.result(30)
+        plan = await coordinator.undo_plan(run.id)
+        flight, *cities = [each for group in plan.steps for each in group]
+        assert flight.handler == "cancel_flight_home@1"
+        below = [city.plan for city in cities if city.plan is not None]
+        assert [each.step for city in below for group in city.steps for each in group] == [
+            *("reserve_table", "reserve_room", "reserve_table", "reserve_room"),
+        ]
+        await coordinator.undo(run.id, by="ann", reason="she fell ill")
+        await coordinator.run_until_idle()
+        assert await run.status() == Status.COMPENSATED
+    assert world.told[-5:] == [f"cancelled the {what}" for what in [HOME, *BACKWARDS]]
     assert world.snapshot() == []

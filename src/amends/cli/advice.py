@@ -18,14 +18,18 @@ def commands(run: RunRow, history: History) -> list[tuple[str, str]]:
 
 
 def _commands(run: str, needs: str | None, history: History) -> Iterator[tuple[str, str]]:
+    for step in history.blocked.values():
+        yield f"amends show {shlex.quote(step.key)}", f"see what child run {step.name} needs"
     for step in history.doubts.values():
         yield f"amends resolve {run} {step.ref} --landed --evidence '…'", f"{step.name} did land"
         yield f"amends resolve {run} {step.ref} --not-landed --evidence '…'", f"{step.name} did not"
-        yield f"amends retry {run} {step.ref}", f"try {step.name} again, with the same key"
+        if objection(history, Action(Act.RETRY, "", step.ref)) is None:
+            yield f"amends retry {run} {step.ref}", f"try {step.name} again, with the same key"
     for step in history.stuck.values():
-        yield f"amends retry {run} {step.ref}", f"try {step.handler} again"
+        undoing = step.handler if step.child is None else f"undoing child run {step.key}"
+        yield f"amends retry {run} {step.ref}", f"try {undoing} again"
         yield f"amends skip {run} {step.ref} --reason '…'", f"leave it out: {step.name} stays"
-    if not history.doubts and not history.stuck:
+    if not (history.doubts or history.stuck or history.blocked):
         yield f"amends resume {run}", _resumed(needs)
     if objection(history, Action(Act.ABORT, "")) is None:
         yield f"amends abort {run} --reason '…'", "undo what it has done"

@@ -14,6 +14,7 @@ from amends.sagas.compensation import owed, standing
 from amends.sagas.failure import Failure
 from amends.sagas.history import History
 from amends.sagas.states import seen
+from amends.sagas.step_record import StepRecord
 
 Document = dict[str, Any]
 
@@ -25,6 +26,7 @@ def run_document(run: RunRow, view: View) -> Document:
         "saga": run.saga,
         "version": run.version,
         "queue": run.queue,
+        "parent": run.parent,
         "status": seen(run, view.now).value,
         "served": view.is_served(run),
         "cause": None if run.cause is None else run.cause.value,
@@ -51,6 +53,7 @@ def story_document(loaded: Loaded, view: View, events: list[Event], history: His
                 "step": step.name,
                 "ref": step.ref,
                 "compensation": step.handler,
+                "run": child_of(step),
                 "outcome": step.outcome.value,
                 "attempts": step.undo_attempt,
                 "error": _error(failure(step.undo_error)),
@@ -71,9 +74,20 @@ def left_standing(run: RunRow, history: History) -> list[Document]:
     if run.ended_at is None or run.status == "completed":
         return []
     return [
-        {"step": step.name, "ref": step.ref, "effect": step.effect.value, "outcome": step.outcome.value}
+        {
+            "step": step.name,
+            "ref": step.ref,
+            "run": child_of(step),
+            "effect": step.effect.value,
+            "outcome": step.outcome.value,
+        }
         for step in standing(history.steps)
     ]
+
+
+def child_of(step: StepRecord) -> str | None:
+    """Give the id of the child run that a step is the call of."""
+    return None if step.child is None else step.key
 
 
 def decoded(data: bytes | None) -> Any:
@@ -95,6 +109,7 @@ def _event(event: Event) -> Document:
         "ref": event.ref,
         "attempt": event.attempt,
         "compensation": event.handler,
+        "run": event.run,
         "took_ms": event.took,
         "outcome": event.outcome,
         "until": words.iso(event.until),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from amends.cli import words
+from amends.cli import below, words
 from amends.cli.errors import flat
 from amends.cli.story import Event
 from amends.sagas.failure import Failure
+from amends.sagas.journal import Said
 
 LONGEST_ERROR = 300
 
@@ -42,8 +43,9 @@ def mark(event: Event) -> tuple[str, str]:
         return ENDS.get(event.detail.get("status", ""), ("↩", "bold yellow"))
     if event.what in ("waived", "overdue"):
         return "!", "yellow"
-    if event.what in ("parked", "decision"):
-        return ("■", "bold red") if event.what == "parked" else ("↩", "yellow")
+    parked = event.what == "parked" or event.detail.get("said") == Said.PARKED
+    if parked or event.what == "decision":
+        return ("■", "bold red") if parked else ("↩", "yellow")
     return "·", "dim" if event.what in ("started", "timer", "heartbeat") else ""
 
 
@@ -72,6 +74,10 @@ def _started(_event: Event, _now: int) -> str:
 
 
 def _step(event: Event, now: int) -> str:
+    if event.run is not None:
+        return below.called(event, _error_of(event))
+    if event.detail.get("asks"):
+        return f"{event.step}: asks the runs above whether it may"
     by = event.detail.get("by")
     if by is None:
         return f"{event.step}{_which(event)}{_ending(event, now)}"
@@ -85,15 +91,20 @@ def _probe(event: Event, now: int) -> str:
     if event.state in ("failed", "retry"):
         return f"{event.step}: the probe found that it didn't land{_again(event)}"
     if event.state == "doubt":
-        why = f": {brief(event.error)}" if event.error else ""
-        return f"{event.step}: the probe couldn't tell{why}{_doubt(event)}"
+        return f"{event.step}: the probe couldn't tell{_error_of(event)}{_doubt(event)}"
     return f"the probe of {event.step}{_ending(event, now)}"
 
 
 def _undo(event: Event, now: int) -> str:
+    if event.run is not None:
+        return below.undone(event, _error_of(event))
     name = (event.handler or "its compensation").rpartition("@")[0] or event.handler
     doing = "undid" if event.state == "undone" else "undoing"
     return f"{name}{_which(event)}, {doing} {event.step}{_ending(event, now)}"
+
+
+def _error_of(event: Event) -> str:
+    return f": {brief(event.error)}" if event.error else ""
 
 
 def _which(event: Event) -> str:
@@ -113,7 +124,7 @@ def _ending(event: Event, now: int) -> str:
         return ": landed, as was heard late"
     if event.state not in ("failed", "retry", "doubt"):
         return ""
-    why = f": {brief(event.error)}" if event.error else ": failed"
+    why = _error_of(event) or ": failed"
     return why + _outcome(event) + (_doubt(event) if event.state == "doubt" else _again(event))
 
 
@@ -148,6 +159,10 @@ def _wait(event: Event, now: int) -> str:
 
 def _cancel(event: Event, _now: int) -> str:
     asked = f"{event.detail.get('act', 'cancel')} asked for{_by(event)}"
+    by, reason = str(event.detail.get("by")), str(event.detail.get("reason"))
+    if reason.startswith(f"{by} "):
+        # A run above; its reason names it.
+        asked = f"called off: {flat(reason)}"
     return f"{asked} (not taken yet)" if event.state == "unread" else asked
 
 
@@ -202,6 +217,18 @@ def _late(event: Event, _now: int) -> str:
     return f"{event.step}: a late outcome, {outcome}" if event.step else f"a late outcome, {outcome}"
 
 
+def _floor(event: Event, _now: int) -> str:
+    return f"began anew with {_short(flat(str(event.detail.get('input') or '{}')))}"
+
+
+def _rollback(_event: Event, _now: int) -> str:
+    return "an error left a savepoint: the steps called in it are undone"
+
+
+def _rolled_back(_event: Event, _now: int) -> str:
+    return "the savepoint is undone, the body goes on"
+
+
 def _parked(event: Event, _now: int) -> str:
     return f"parked: {flat(event.detail.get('reason', ''))}"
 
@@ -230,6 +257,11 @@ TELL: dict[str, Callable[[Event, int], str]] = {
     "decision": _decision,
     "abandoned": _abandoned,
     "late": _late,
+    "child": below.said,
+    "granted": below.granted,
+    "floor": _floor,
+    "rollback": _rollback,
+    "rolled_back": _rolled_back,
     "parked": _parked,
     "resumed": _resumed,
     "ended": _ended,

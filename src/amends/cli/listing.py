@@ -41,10 +41,17 @@ class Wanted:
     since: str | None
     limit: int
     after: str | None
+    parent: str | None = None
 
     @classmethod
     def of(
-        cls, status: str | None, saga: str | None, since: str | None, limit: int, after: str | None
+        cls,
+        status: str | None,
+        saga: str | None,
+        since: str | None,
+        limit: int,
+        after: str | None,
+        parent: str | None = None,
     ) -> Wanted:
         """Check what was typed. Raises `CommandError`."""
         known = (*(status.value for status in Status), UNSERVED)
@@ -52,7 +59,7 @@ class Wanted:
             raise CommandError(f"there is no status {status!r}; there are: {', '.join(known)}")
         if since is not None:
             words.moment(since, 0)
-        return cls(status, saga, since, limit, after)
+        return cls(status, saga, since, limit, after, parent)
 
     def admits(self, run: RunRow, view: View) -> bool:
         """Tell whether a run has the status that is asked for."""
@@ -82,6 +89,8 @@ def _found(database: Database, wanted: Wanted, view: View) -> list[RunRow]:
     """Find one more run than is wanted, so that it is known whether there are more."""
     if wanted.after is not None and database.run(wanted.after) is None:
         raise CommandError(f"there is no run {wanted.after!r} in this database to go on behind")
+    if wanted.parent is not None and database.run(wanted.parent) is None:
+        raise CommandError(f"there is no run {wanted.parent!r} in this database")
     status = wanted.status
     places: tuple[Stored | None, ...] = (None,)
     if status is not None:
@@ -99,7 +108,9 @@ def _matching(database: Database, wanted: Wanted, view: View, status: Stored | N
     after = wanted.after
     size = min(wanted.limit + 1, PAGE)
     while True:
-        page = database.runs(status=status, saga=wanted.saga, since=since, limit=size, after=after)
+        page = database.runs(
+            status=status, saga=wanted.saga, since=since, limit=size, after=after, parent=wanted.parent
+        )
         yield from (run for run in page if wanted.admits(run, view))
         if len(page) < size:
             return

@@ -22,6 +22,7 @@ def runs(
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Started since 2026-11-22, 2026-11-22T14:30, 2h, 3d.")
     ] = None,
+    parent: Annotated[str | None, typer.Option(metavar="RUN", help="Only child runs of this run.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=MOST, help="How many at most.")] = 50,
     after: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on behind this run: the next page.")
@@ -32,7 +33,7 @@ def runs(
     """List runs, newest first."""
     from amends.cli.listing import Wanted, list_runs  # noqa: PLC0415 - heavy
 
-    list_runs(database, Wanted.of(status, saga, since, limit, after), as_json=json)
+    list_runs(database, Wanted.of(status, saga, since, limit, after, parent), as_json=json)
 
 
 def show(run: RunId, *, json: Json = False, database: Database = DEFAULT_DATABASE) -> None:

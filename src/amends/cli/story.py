@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amends.persistence.records import EntryRow, InboxRow, Loaded
@@ -24,7 +24,8 @@ class Event:
 
     `what` is `step`, `probe`, `undo`, or what else happened (`started`, `timer`, `cancel`, `decision`,
     `parked`, …); `state` is how the attempt ended (`landed`, `undone`, `failed`, `retry`, `lost`, `doubt`) or
-    stands (`running`, `due`), `outcome` whether its effect is in the world. Times are milliseconds.
+    stands (`running`, `due`), `outcome` whether its effect is in the world. `run` is the id of the child run
+    that the step is the call of. Times are milliseconds.
     """
 
     at: int
@@ -39,6 +40,7 @@ class Event:
     error: Failure | None = None
     until: int | None = None
     detail: dict[str, Any] = field(default_factory=dict)
+    run: str | None = None
 
 
 ENDINGS = {
@@ -54,9 +56,12 @@ ENDINGS = {
 }
 """Entries that end an attempt."""
 
+BEGINNINGS = {Kind.INTENT: "step", Kind.UNDO: "undo"}
+"""Entries that begin one."""
+
 RENAMED = {Kind.SWITCH: "decision", Kind.FIRED: "timer", Kind.BEAT: "heartbeat"}
 
-KEPT = ("drained", "by", "reason", "probed", "resolved", "late")
+KEPT = ("drained", "by", "reason", "probed", "resolved", "late", "status", "cause")
 """What of an attempt's end is told beside its outcome."""
 
 
@@ -78,8 +83,8 @@ class Teller:
         except (RecordUnreadable, KeyError):
             self.events.append(Event(row.at, row.kind, step=row.name, ref=row.ref, detail=_meta(row.meta)))
             return
-        if entry.kind in (Kind.INTENT, Kind.UNDO):
-            self._began[entry.ref, "step" if entry.kind is Kind.INTENT else "undo"] = entry.at
+        if entry.kind in BEGINNINGS:
+            self._began[entry.ref, BEGINNINGS[entry.kind]] = entry.at
         elif entry.kind in (Kind.RETRY, Kind.UNDO_RETRY) and "by" in entry.meta:
             self.events.append(self._asked(row, entry.kind, entry.meta))
         elif entry.kind in ENDINGS:
@@ -88,7 +93,8 @@ class Teller:
             self._beat(row)
         else:
             waited = entry.at - before if entry.kind is Kind.FIRED and idle else None
-            self.events.append(_other(row, entry.kind, entry.meta, waited))
+            told = _other(row, entry.kind, entry.meta, waited)
+            self.events.append(replace(told, run=self.child(row.ref)))
 
     def _attempt(self, row: EntryRow, kind: Kind, meta: dict[str, Any]) -> Event:
         what, state = ENDINGS[kind]
@@ -99,6 +105,7 @@ class Teller:
         payload = row.payload
         if meta.get("read") and payload is not None:
             payload = split_read(payload)[1]
+        child = self.child(row.ref)
         return Event(
             began,
             what,
@@ -107,11 +114,12 @@ class Teller:
             row.ref,
             row.attempt,
             self._handler(row.ref) if what == "undo" else None,
-            row.at - began if "started" in meta else None,
+            row.at - began if child or "started" in meta else None,
             meta.get("outcome"),
             None if state in ("landed", "undone") else failure(payload),
             meta.get("due"),
             {name: meta[name] for name in KEPT if meta.get(name)},
+            child,
         )
 
     def _asked(self, row: EntryRow, kind: Kind, meta: dict[str, Any]) -> Event:
@@ -151,6 +159,8 @@ class Teller:
     def _next(
         self, step: StepRecord, what: str, attempt: int, due: int | None, now: int, *, held: bool
     ) -> Event:
+        if step.child is not None or step.asks:
+            return self._elsewhere(step, what, now)
         handler = step.handler if what == "undo" else None
         if due is not None and due > now:
             return Event(due, what, "due", step.name, step.ref, attempt, handler, until=due)
@@ -158,6 +168,19 @@ class Teller:
         if not held:
             return Event(began, what, "due", step.name, step.ref, attempt, handler)
         return Event(began, what, "running", step.name, step.ref, attempt, handler, took=now - began)
+
+    def _elsewhere(self, step: StepRecord, what: str, now: int) -> Event:
+        """Tell of what other runs are to do: a child run, or those above that let a pivot be executed."""
+        began = self._began.get((step.ref, what), step.started_at)
+        run = None if step.child is None else step.key
+        blocked = step.child is not None and bool(step.child.blocked)
+        told = {name: True for name, holds in (("asks", step.asks), ("blocked", blocked)) if holds}
+        return Event(began, what, "running", step.name, step.ref, took=now - began, detail=told, run=run)
+
+    def child(self, ref: int | None) -> str | None:
+        """Give the id of the child run that a step is the call of."""
+        step = self.history.steps.get(ref or 0)
+        return None if step is None or step.child is None else step.key
 
     def _named(self, row: EntryRow) -> str | None:
         step = self.history.steps.get(row.ref or 0)
@@ -179,7 +202,7 @@ def tell(loaded: Loaded, now: int) -> tuple[list[Event], History]:
         events += teller.pending(now, held=run.owner is not None)
         if run.status == "open" and run.owner is None and not teller.history.active:
             events += _waiting(run.due_at, teller.history.at, now)
-    events += [_unread(message) for message in loaded.inbox]
+    events += [_unread(message, teller) for message in loaded.inbox]
     return sorted(events, key=lambda event: event.at), teller.history
 
 
@@ -204,6 +227,8 @@ def _other(row: EntryRow, kind: Kind, meta: dict[str, Any], waited: int | None) 
     error = failure(row.payload) if kind is Kind.SWITCH else None
     outcome = meta.get("outcome")
     began = row.at if waited is None else row.at - waited
+    if kind is Kind.FLOOR:
+        meta = {**meta, "input": _text(row)}
     return Event(began, what, "", row.name, row.ref, row.attempt, None, waited, outcome, error, None, meta)
 
 
@@ -211,8 +236,11 @@ def _text(row: EntryRow) -> str | None:
     return None if row.payload is None else row.payload.decode(errors="backslashreplace")
 
 
-def _unread(message: InboxRow) -> Event:
-    return Event(message.at, message.kind, "unread", detail=_meta(message.meta))
+def _unread(message: InboxRow, teller: Teller) -> Event:
+    meta = _meta(message.meta)
+    ref = meta.get("ref")
+    child = teller.child(ref) if message.kind == Kind.CHILD else None
+    return Event(message.at, message.kind, "unread", ref=ref, detail=meta, run=child)
 
 
 def _meta(text: str | None) -> dict[str, Any]:

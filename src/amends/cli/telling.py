@@ -12,7 +12,7 @@ from rich.text import Text
 
 from amends.cli import words
 from amends.cli.advice import commands
-from amends.cli.documents import left_standing, story_document
+from amends.cli.documents import Document, left_standing, story_document
 from amends.cli.errors import CommandError
 from amends.cli.lines import brief, line, mark
 from amends.cli.output import plain, render, write_json
@@ -59,8 +59,7 @@ def _facts(loaded: Loaded, view: View, history: History) -> Table:
 
 def _told(loaded: Loaded, view: View, history: History) -> Iterator[tuple[str, Text]]:
     run, now = loaded.run, view.now
-    version = "" if run.version == "1" else f", version {run.version}"
-    yield "saga", plain(f"{run.saga}{version}")
+    yield from _named(run)
     yield "started", plain(words.when(run.created_at, now))
     if run.ended_at is not None:
         took = words.duration(run.ended_at - run.created_at)
@@ -79,10 +78,22 @@ def _told(loaded: Loaded, view: View, history: History) -> Iterator[tuple[str, T
     for command, what in commands(run, history):
         yield "you can", Text.assemble(plain(command, "bold"), plain(f"  {what}", "dim"))
     for effect in left_standing(run, history):
-        doubt = "" if effect["outcome"] == "landed" else ", nobody knows whether it landed"
-        yield "standing", plain(f"{effect['step']} ({effect['effect']}{doubt})", "yellow")
+        yield "standing", plain(_standing(effect), "yellow")
     if loaded.unreadable:
         yield "problem", plain(loaded.unreadable, "red")
+
+
+def _named(run: RunRow) -> Iterator[tuple[str, Text]]:
+    version = "" if run.version == "1" else f", version {run.version}"
+    yield "saga", plain(f"{run.saga}{version}")
+    if run.parent is not None:
+        yield "parent", plain(run.parent)
+
+
+def _standing(effect: Document) -> str:
+    what = effect["effect"] if effect["run"] is None else f"of child run {effect['run']}"
+    doubt = "" if effect["outcome"] == "landed" else ", nobody knows whether it landed"
+    return f"{effect['step']} ({what}{doubt})"
 
 
 def _open_facts(run: RunRow, view: View) -> Iterator[tuple[str, Text]]:
@@ -99,8 +110,11 @@ def _open_facts(run: RunRow, view: View) -> Iterator[tuple[str, Text]]:
 
 
 def _owed(step: StepRecord) -> str:
-    landed = "landed" if step.landed else "may have landed"
-    text = f"{step.name}, which {landed}, to be undone by {step.handler}"
+    if step.child is None:
+        landed = "landed" if step.landed else "may have landed"
+        text = f"{step.name}, which {landed}, to be undone by {step.handler}"
+    else:
+        text = f"{step.name}, to be undone by child run {step.key}"
     error = failure(step.undo_error)
     if step.undoing is Undoing.STUCK:
         text += f": failed for good{f' ({brief(error)})' if error else ''}"
