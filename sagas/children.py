@@ -125,7 +125,7 @@ def error_of(step: StepRecord) -> BaseException:
 
 
 def _known(saga: Saga[..., Any] | None, name: str) -> type[BaseException] | None:
-    """Find an exception's class by what the child's code can name: its saga, and the steps that it may call."""
+    """Find an exception's class by what the child's code can name: its saga, and the steps it may call."""
     found = None if saga is None else saga.known(name)
     return found or next(filter(None, (step.known(name) for step in STEPS.all())), None)
 
