@@ -71,6 +71,7 @@ class Stage:
         self._resources = resources
         self._room = workers
         self._workers: list[Worker] = []
+        self._dead: list[Worker] = []
         self._hired = 0
         self._writes = 0
         self._calls = 0
@@ -100,7 +101,7 @@ class Stage:
             self.loop.run()
             self.after = self._in_world("snapshot")
         finally:
-            for worker in self._workers:
+            for worker in (*self._workers, *self._dead):
                 worker.die()
                 # Now, and not when memory is collected: a body's `finally` would really call its steps then.
                 worker.driver.fenced()
@@ -162,6 +163,7 @@ class Stage:
             self.note(f"{worker.name} dies")
             worker.die()
             self._workers.remove(worker)
+            self._dead.append(worker)
             self.in_flight += 1
             self.loop.call_later(self.mishaps.take_over_ms() / 1000, self._take_over, worker)
 
