@@ -107,7 +107,8 @@ def _told(plan: UndoPlan) -> Iterator[str]:
         yield f"{number}. {'; '.join(_line(planned) for planned in group)}{beside}"
         for planned in group:
             if planned.plan is not None:
-                yield from (f"   {line}" for line in _told(planned.plan))
+                # What isn't defined here is said once, at the end.
+                yield from (f"   {line}" for line in _told(replace(planned.plan, missing=())))
     for effect in plan.stays:
         doubt = "" if effect.outcome is Outcome.LANDED else ", nobody knows whether it landed"
         yield f"stays: {effect.step} ({effect.ref}), {effect.effect}{doubt}"

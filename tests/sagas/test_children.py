@@ -238,6 +238,26 @@ async def test_a_cancel_reaches_children_and_theirs(database_url: str) -> None:
 
 
 @on_a_loop
+async def test_a_child_called_in_the_turn_that_turns_its_parent_round_is_never_started(
+    database_url: str,
+) -> None:
+    """S4, S24: nothing of it was begun, so nothing is left of it."""
+
+    @saga(name="children.hasty")
+    async def hasty() -> None:
+        await book("car")
+        left = asyncio.ensure_future(night("Oslo"))
+        await asyncio.sleep(0)
+        raise ValueError(left.done())
+
+    async with Coordinator(database_url) as coordinator:
+        run = await coordinator.start(hasty, id="hasty")
+        assert await ended(run) is Status.COMPENSATED
+        assert await coordinator.list(parent="hasty") == []
+    assert DONE == ["car", "-car"]
+
+
+@on_a_loop
 async def test_a_deadline_reaches_children(sqlite_url: str) -> None:
     """S19, L4: the parent's deadline stops the child too."""
 

@@ -24,17 +24,8 @@ def show_plan(url: str, run_id: str, modules: Sequence[str]) -> int:
     quiet()
     plan = asyncio.run(_plan(url, run_id))
     # Without modules this process defines nothing: that says nothing about the workers.
-    render(plain(str(replace(_named_once(plan), missing=plan.missing if known else ()))))
+    render(plain(str(plan if known else replace(plan, missing=()))))
     return ExitCode.DONE if plan.refused is None else ExitCode.NOT_ALL
-
-
-def _named_once(plan: UndoPlan) -> UndoPlan:
-    """Leave what isn't defined here to the plan of the topmost run, which names it all."""
-    steps = tuple(
-        tuple(each if each.plan is None else replace(each, plan=_named_once(each.plan)) for each in group)
-        for group in plan.steps
-    )
-    return replace(plan, steps=steps, missing=())
 
 
 async def _plan(url: str, run_id: str) -> UndoPlan:
