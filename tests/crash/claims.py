@@ -15,7 +15,7 @@ from amends.sagas.compensation import owed
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.keys import undo_key
-from amends.sagas.outcome import Effect
+from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.step_record import StepRecord, Undoing
 from tests.crash.stores import Record
 from tests.crash.world import Call
@@ -182,11 +182,15 @@ def _one_way(story: Story, history: History) -> Iterator[str]:
 
 def _siblings(story: Story, history: History) -> Iterator[str]:
     """S6: a compensation starts after its forward call has ended, and after the window of a lost one."""
-    windows: dict[int, int] = {}
+    windows: defaultdict[int, dict[int | None, int]] = defaultdict(dict)
     for entry in story.entries:
+        lost = windows[entry.ref or 0]
         if entry.kind is Kind.LOST:
-            windows[entry.ref or 0] = entry.meta["window"]
-        elif entry.kind is Kind.UNDO and entry.at < windows.get(entry.ref or 0, 0):
+            lost[entry.attempt] = entry.meta["window"]
+        elif entry.kind is Kind.LATE and entry.meta["outcome"] != Outcome.UNKNOWN:
+            # It has been heard of, so it has ended.
+            lost.pop(entry.attempt, None)
+        elif entry.kind is Kind.UNDO and entry.at < max(lost.values(), default=0):
             yield f"S6: entry {entry.seq} undoes {entry.name} before its window has passed"
     for call in story.calls:
         if call.barred and not story.woken:

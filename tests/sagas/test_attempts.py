@@ -70,11 +70,12 @@ def test_a_late_result_does_not_replace_the_recorded_one() -> None:
     """S8: the compensation gets the result that the body got, whatever another attempt returned."""
     run = simulate(THEN_FAILS)
     run.claim()
-    lost = run.flying[0]
     run.kill(frozen=True)
     run.claim()
     run.land(0)
     run.turn()
+    lost = run.strays.pop(0)
+    run.world.land(lost.attempt)
     late = answer(lost.attempt, "ok", lost.started, run.now)
     late.result = b'"another"'
     run.report(late)
