@@ -95,6 +95,7 @@ def _coordinator(spec: Spec) -> Coordinator:
     return Coordinator(
         spec["url"],
         work=spec.get("work", True),
+        sagas=[saga_named(name) for name in spec["serves"]] if "serves" in spec else None,
         resources=spec["participant"],
         lease=timedelta(milliseconds=spec.get("lease_ms", 3_000)),
         grace=timedelta(seconds=spec.get("grace", 2)),

@@ -1,7 +1,7 @@
 """Workers that die, are told to go, or are killed by what they run: the runs go on elsewhere."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 import pytest
@@ -13,6 +13,7 @@ from tests.crash.stores import Ledger
 from tests.crash.waiting import eventually
 
 MANY = 50
+FAMILIES = 20
 LONG_LEASE_MS = 120_000
 """Nobody waits for the end of such a lease: what goes on before was noticed or given back."""
 
@@ -45,6 +46,46 @@ def test_a_killed_workers_runs_are_ended_by_the_other(bench: Bench, ledger: Ledg
         story = bench.story(ledger, run)
         assert story.standing == {"hotel": 1, "flight": 1, "car": 1}
         assert not breaches(story), told(story)
+
+
+def test_parents_and_children_on_two_workers_survive_the_death_of_either(
+    bench: Bench, ledger: Ledger
+) -> None:
+    """S19, L1: each family completes, or is undone with its finished children."""
+    runs = [uuid4().hex for _ in range(FAMILIES)]
+    for number, run in enumerate(runs):
+        bench.world.direct(run, "flight", ["slow:60"])
+        if number % 2:
+            bench.world.direct(run, "car", ["refuse*"])
+    served = ({"nested_twice", "nested"}, {"leg"})
+    workers = [
+        bench.zygote.start(*[bench.spec("work", ledger, saga="leg", serves=sorted(some))] * 3)
+        for some in served
+    ]
+    eventually(lambda: len(ledger.workers()) == len(workers))
+    starter = bench.zygote.start(bench.spec("start", ledger, saga="nested_twice", runs=runs, work=False))
+    for worker in (*workers, *workers):
+        _let_five_more_calls_come(bench, ledger, runs)
+        worker.signal(signal.SIGKILL)
+    assert starter.wait()[-1].code == 0, starter.log()
+    eventually(lambda: _all_ended(ledger, runs))
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+        assert worker.wait()[-1].code == 0, worker.log()
+    for number, run in enumerate(runs):
+        story = bench.story(ledger, run)
+        assert story.record.row.status == ("compensated" if number % 2 else "completed"), told(story)
+        assert not breaches(story), told(story)
+
+
+def _let_five_more_calls_come(bench: Bench, ledger: Ledger, runs: Sequence[str]) -> None:
+    enough = len(bench.world.calls()) + 5
+    eventually(lambda: len(bench.world.calls()) >= enough or _all_ended(ledger, runs))
+
+
+def _all_ended(ledger: Ledger, runs: Sequence[str]) -> bool:
+    found = ledger.runs()
+    return all(run in found and found[run].status in ("completed", "compensated") for run in runs)
 
 
 def test_a_run_that_kills_its_worker_is_parked_and_harms_no_other(bench: Bench, ledger: Ledger) -> None:
