@@ -55,13 +55,17 @@ def start(run: LiveRun, step: StepRecord, saga: Saga[..., Any], no_pivot: str | 
 
 
 def call_off(run: LiveRun, step: StepRecord, now: int) -> None:
-    """Ask a child run to stop and undo itself; one that this very turn starts is taken back."""
+    """Ask a child run to stop and undo itself.
+
+    One that this very turn starts is taken back; but for a savepoint's, whose outcome the body may still wait
+    for: that one is let end first.
+    """
     starts = run.draft.starts
-    if any(new.id == step.key for new in starts):
+    if not any(new.id == step.key for new in starts):
+        _ask_to_undo(run, step, Wake.CANCEL, now)
+    elif step.abandoned or run.history.compensating:
         run.draft.starts = [new for new in starts if new.id != step.key]
         run.take_back(step, now)
-    else:
-        _ask_to_undo(run, step, Wake.CANCEL, now)
 
 
 def undo(run: LiveRun, step: StepRecord, now: int) -> None:

@@ -374,6 +374,27 @@ async def test_a_savepoint_undoes_the_children_called_in_it(database_url: str) -
 
 
 @on_a_loop
+async def test_a_child_called_in_the_turn_in_which_its_savepoint_is_left_ends_first(
+    database_url: str,
+) -> None:
+    """S20: like a step that is under way then; its outcome reaches whoever waits for it."""
+
+    @saga(name="children.leaves")
+    async def leaves() -> str:
+        left: asyncio.Future[str] | None = None
+        try:
+            async with savepoint():
+                left = asyncio.ensure_future(night("Oslo"))
+                await asyncio.sleep(0)
+                raise ValueError
+        except ValueError:
+            return "" if left is None else await left
+
+    assert await result_of(database_url, leaves) == "Oslo dinner"
+    assert DONE == ["Oslo hotel", "Oslo dinner", "-Oslo dinner", "-Oslo hotel"]
+
+
+@on_a_loop
 async def test_a_thousand_children_under_a_limit(database_url: str) -> None:
     """Section 2, Runs: fan-out, no more than fifty at once, and each is its own run."""
     going: list[int] = []
