@@ -53,7 +53,7 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
 def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: int) -> bool:
     if any(entry.kind in (Kind.SWITCH, Kind.ENDED) for entry in entries):
         return True
-    if any(_may_be_a_pivot(entry) for entry in entries):
+    if any(map(_may_be_a_pivot, entries)) or any(map(_asks_for_a_pivot, news)):
         return False
     overdue = run.row.deadline_at is not None and run.row.deadline_at <= now
     return overdue or any(isinstance(item, InboxRow) and item.kind == Kind.CANCEL for item in news)
@@ -66,6 +66,11 @@ def _was_held(run: LiveRun) -> bool:
 
 def _may_be_a_pivot(entry: Entry) -> bool:
     return entry.meta.get("effect") == Effect.PIVOT or entry.meta.get("said") == Said.GRANTED
+
+
+def _asks_for_a_pivot(item: News) -> bool:
+    """Tell whether a pivot below may be let go by this very turn: then what comes after it may be refused."""
+    return isinstance(item, InboxRow) and item.kind == Kind.CHILD and f'"{Said.ASKS}"' in (item.meta or "")
 
 
 def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None, floor: int) -> None:

@@ -217,3 +217,18 @@ async def test_a_pivot_that_waits_for_its_word_survives_the_worker(database_url:
         async with Coordinator(database_url, sagas=[selling]) as above:
             assert await (await above.get("shop")).result(30) == "van"
     assert DONE == ["place", "goods", "money", "van"]
+
+
+@on_a_loop
+async def test_a_cancel_that_comes_behind_the_question_finds_the_body_there(database_url: str) -> None:
+    """S14, L1: both wait in the inbox for a worker; the pivot is let go, and the run goes forward."""
+    async with Coordinator(database_url, sagas=[paying]) as below:
+        async with Coordinator(database_url, sagas=[selling]) as above:
+            run = await above.start(selling, id="shop")
+            await recorded(run, Kind.LANDED)
+        child = await below.get("shop/2")
+        await recorded(child, Kind.LANDED)
+        await (await below.get("shop")).cancel()
+        async with Coordinator(database_url, sagas=[selling]) as above:
+            assert await (await above.get("shop")).result(30) == "van"
+    assert DONE == ["place", "goods", "money", "van"]
