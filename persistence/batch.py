@@ -35,7 +35,7 @@ _FENCED: Final = Receipt(Written.FENCED)
 _ENDED: Final = Receipt(Written.ENDED)
 _KNOWN: Final = Receipt(Written.KNOWN)
 _UNKNOWN_RUN: Final = Receipt(Written.UNKNOWN_RUN)
-_FREEING: Final = (Wake.CANCEL, Wake.OPERATOR, Wake.CHILD)
+_FREEING: Final = (Wake.CANCEL, Wake.OPERATOR, Wake.CHILD, Wake.PARENT)
 _entry_cells: Final = attrgetter(*ENTRY_COLUMNS)
 _audit_cells: Final = attrgetter(*AUDIT_COLUMNS)
 

@@ -163,7 +163,7 @@ class Wake(StrEnum):
     UNDO = "undo"
     """A run that has completed."""
     PARENT = "parent"
-    """A run that has ended, however it did: its parent wants it undone, and to be told."""
+    """A run that has ended, however it did, or is parked: its parent wants it undone, and to be told."""
     CHILD = "child"
     """A parked run, since what it waits for goes on."""
 

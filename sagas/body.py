@@ -148,16 +148,22 @@ class Body:
 
     async def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
         """Begin anew with other input. Raises `DefinitionError` while something of the body is going on."""
+        ref = 0
         if not self.loop.shutting:
             self._check_alone()
             arguments = self.saga.arguments.encode(args, kwargs)
             if len(arguments) > self._limit:
                 raise too_large(f"saga {self.saga.name!r}: its input", len(arguments), self._limit)
             self._count += 1
-            self.issued.append(StartOver(self._count, arguments))
+            ref = self._count
+            self.issued.append(StartOver(ref, arguments))
         while True:
-            # The body is closed here, once the new beginning is on record.
-            await self.loop.create_future()
+            try:
+                # The body is closed here, once the new beginning is on record.
+                await self.loop.create_future()
+            except asyncio.CancelledError:
+                self.given_up.append(ref)
+                raise
 
     def _check_alone(self) -> None:
         going = [step.name for _, step in self._futures.values()]

@@ -37,20 +37,18 @@ def id_of(parent: str, ref: int) -> str:
 def start(run: LiveRun, step: StepRecord, saga: Saga[..., Any], no_pivot: str | None, now: int) -> None:
     """Have a child run started with this turn."""
     deadline = None if saga.deadline is None else now + round(saga.deadline / timedelta(milliseconds=1))
-    run.draft.starts.append(
-        NewRun(
-            step.key,
-            saga.name,
-            saga.version,
-            step.arguments,
-            now,
-            deadline,
-            run.row.queue,
-            run.row.id,
-            step.ref,
-            run.row.root or run.row.id,
-            no_pivot,
-        )
+    run.draft.starts[step.key] = NewRun(
+        step.key,
+        saga.name,
+        saga.version,
+        step.arguments,
+        now,
+        deadline,
+        run.row.queue,
+        run.row.id,
+        step.ref,
+        run.row.root or run.row.id,
+        no_pivot,
     )
 
 
@@ -60,11 +58,10 @@ def call_off(run: LiveRun, step: StepRecord, now: int) -> None:
     One that this very turn starts is taken back; but for a savepoint's, whose outcome the body may still wait
     for: that one is let end first.
     """
-    starts = run.draft.starts
-    if not any(new.id == step.key for new in starts):
+    if step.key not in run.draft.starts:
         _ask_to_undo(run, step, Wake.CANCEL, now)
     elif step.abandoned or run.history.compensating:
-        run.draft.starts = [new for new in starts if new.id != step.key]
+        del run.draft.starts[step.key]
         run.take_back(step, now)
 
 
@@ -154,7 +151,7 @@ def _take_question(run: LiveRun, step: StepRecord, path: list[int], now: int) ->
     meta = {"said": Said.ASKS.value, "path": path}
     run.record(Kind.CHILD, now, step.ref, name=step.name, meta=meta)
     if not _waited_for(run, step):
-        # It hears, or has heard, that it is to be undone.
+        # It has been told, or is being told, to undo itself, and has no pivot behind it.
         return
     if run.row.parent is None:
         grant(run, step, path, now)
@@ -174,7 +171,10 @@ def pass_on(run: LiveRun, path: list[int], now: int) -> None:
 
 
 def _waited_for(run: LiveRun, step: StepRecord) -> bool:
-    return not run.history.compensating and step.moving and step.child is not None and not step.child.told
+    """Tell whether a child run goes forward: with this one's leave, or because it is beyond its pivot."""
+    child = step.child
+    going = child is not None and (child.pivoted or not child.told)
+    return going and step.moving and not run.history.compensating
 
 
 def _ask_to_undo(run: LiveRun, step: StepRecord, wake: Wake, now: int) -> None:

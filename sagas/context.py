@@ -124,8 +124,9 @@ def begin_attempt(seconds: float) -> None:
 def continue_as_new(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, NoReturn]:
     """Begin the run's body anew with other input; what it has done stays done, and can still be undone.
 
-    For bodies that would go on for ever: replay begins here from now on, so that its cost doesn't grow. The
-    id, the deadline and what waits in the inbox stay as they are. Awaiting it never returns.
+    For bodies that would go on for ever: from now on the body is replayed from here. The journal stays whole,
+    for undoing, and is read whole. The id, the deadline and what waits in the inbox stay as they are.
+    Awaiting it never returns.
     Raises `DefinitionError` while steps, children or other tasks of the body are under way, inside a
     savepoint and in a task of its own; `InputInvalid` for input that doesn't fit; `OutsideRun` outside a
     saga's body.

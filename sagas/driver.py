@@ -283,7 +283,7 @@ class Driver:
             mail=run.mail if start is None and self._must_not_miss_mail(change) else None,
             progressed=turn.progressed,
             audit=tuple(turn.audit),
-            starts=tuple(turn.starts),
+            starts=tuple(turn.starts.values()),
             tells=tuple(turn.tells),
         )
         held.writing = True

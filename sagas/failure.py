@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from amends.sagas import errors
-from amends.sagas.errors import StepFailed, StepTimeout, WorkerLost
+from amends.sagas.errors import RunFailed, StepFailed, StepTimeout, WorkerLost
 
 LONGEST_TEXT = 8_000
 DEEPEST = 10
@@ -81,6 +81,9 @@ def rebuild(failure: Failure, known: Callable[[str], type[BaseException] | None]
 def _rebuilt(kind: type[BaseException], failure: Failure) -> BaseException | None:
     if issubclass(kind, (StepTimeout, WorkerLost)):
         return kind(failure.message)
+    if issubclass(kind, RunFailed):
+        run_id, status, cause = failure.args or ["", "", None]
+        return kind(failure.message, run_id=run_id, status=status, cause=cause, error=None)
     if failure.args is None:
         return None
     try:
@@ -153,6 +156,8 @@ def _text(error: BaseException) -> str:
 
 
 def _json_args(error: BaseException) -> list[Any] | None:
+    if isinstance(error, RunFailed):
+        return [error.run_id, error.status, error.cause]
     try:
         encoded = json.dumps(list(error.args))
     except BaseException:  # noqa: BLE001 - arguments may be any object at all

@@ -63,10 +63,6 @@ def _granted(history: History, entry: Entry) -> StepRecord:
     return step
 
 
-def _floor(history: History, entry: Entry) -> None:
-    history.floor = entry.seq
-
-
 def _rollback(history: History, entry: Entry) -> None:
     scope = entry.ref or 0
     history.rolling[scope] = [step for step in history.steps.values() if scope in step.scopes]
@@ -308,7 +304,6 @@ APPLY: dict[Kind, Callable[[History, Entry], StepRecord | None]] = {
     Kind.DOUBT: _doubt,
     Kind.CHILD: _child,
     Kind.GRANTED: _granted,
-    Kind.FLOOR: _floor,
     Kind.ROLLBACK: _rollback,
     Kind.ROLLED_BACK: _rolled_back,
     Kind.LATE: _late,

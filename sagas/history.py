@@ -23,7 +23,7 @@ class History:
     it couldn't be. `parked_lost` tells that the run was parked before anybody could say what became of the
     attempts under way. `blocked` are the child runs that are parked. What the last entries mean for others
     stands in `called_off`, child runs that nobody waits for any more, and `decided`, granted pivots whose
-    outcome is known; whoever acts on that takes it out. `floor` is the number of the last new beginning.
+    outcome is known; whoever acts on that takes it out.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -50,7 +50,6 @@ class History:
     blocked: dict[int, StepRecord] = field(default_factory=dict)
     called_off: list[StepRecord] = field(default_factory=list)
     decided: list[StepRecord] = field(default_factory=list)
-    floor: int = 0
 
     def apply(self, entry: Entry) -> int | None:
         """Take one entry in. Gives the number of the step whose outcome the entry delivers to the body."""

@@ -87,7 +87,7 @@ class Turn:
 
     entries: list[Entry] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    starts: list[NewRun] = field(default_factory=list)
+    starts: dict[str, NewRun] = field(default_factory=dict)
     tells: list[Tell] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)

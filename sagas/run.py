@@ -182,8 +182,9 @@ class LiveRun:
             self.draft.durable = True
         if self.history.decided:
             parents.tell_decided(self, at)
-        while self.history.called_off:
-            children.call_off(self, self.history.called_off.pop(0), at)
+        called_off, self.history.called_off = self.history.called_off, []
+        for child in called_off:
+            children.call_off(self, child, at)
         return entry, delivered
 
     def tell(
@@ -238,6 +239,8 @@ class LiveRun:
             ref = body.given_up.pop(0)
             if self.reads.pop(ref, None) is not None:
                 self.executing.discard((ref, 1, False))
+            elif self.over is not None and self.over.ref == ref:
+                self.over = None
             elif ref in self.history.steps:
                 self._abandon(self.history.steps[ref], now)
         for command in commands:

@@ -54,7 +54,8 @@ def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
     window = now + step.timeout_ms
     meta: dict[str, Any] = {"window": window} | ({"drained": True} if drained else {})
     if going and policy is OnUnknown.RETRY:
-        run.tell(Kind.LOST, now, step.ref, step.attempt, step.name, meta)
+        # Recorded, not told: nothing is delivered, and a run that turns round now must not start the attempt.
+        run.record(Kind.LOST, now, step.ref, step.attempt, step.name, meta)
         if not drained:
             asking.execute(run, step)
         return

@@ -42,7 +42,7 @@ def _between(parent: StoredRun, child: StoredRun) -> Iterator[str]:
     if status not in (*ENDS, Status.PARKED) and above in ENDS:
         yield f"child run {name} goes on although its parent {above} (S19)"
     owes = any(step.owed for step in folded(child.journal).steps.values())
-    left = status is Status.COMPLETED and owes
+    left = status is Status.COMPLETED and owes and not (call.child is not None and call.child.pivoted)
     if left and above in ENDS and (above is not Status.COMPLETED or call.abandoned or call.phase == "failed"):
         yield f"child run {name} completed and wasn't undone, and its parent {above} (S19)"
 
@@ -50,7 +50,7 @@ def _between(parent: StoredRun, child: StoredRun) -> Iterator[str]:
 def _gone_back_above(runs: Mapping[str, StoredRun], run: StoredRun) -> Iterator[str]:
     above = runs.get(run.row.parent or "")
     while above is not None:
-        if above.row.status not in (Status.COMPLETED, Status.PARKED):
+        if above.row.status in ENDS and above.row.status is not Status.COMPLETED:
             yield f"run {above.row.id} {above.row.status} although a pivot of {run.row.id} landed (S14)"
         above = runs.get(above.row.parent or "")
 

@@ -12,6 +12,7 @@ from amends.persistence.records import Status
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect, Outcome
+from amends.sagas.states import ENDS
 from amends.sagas.step_record import StepRecord
 from amends.sagas.testing.ledger import Ledger
 from amends.sagas.testing.store import StoredRun
@@ -22,7 +23,7 @@ def gone_back(run: StoredRun, history: History, ledger: Ledger) -> Iterator[str]
     yield from _undone_behind(run.journal, history)
     for pivot in _pivots(history):
         landed = pivot.landed or (ledger.stands(pivot.key) and not _denied(pivot, run.journal))
-        if landed and run.row.status not in (Status.COMPLETED, Status.PARKED):
+        if landed and run.row.status in ENDS and run.row.status is not Status.COMPLETED:
             yield f"the run {run.row.status} although its pivot {_name(pivot)} landed (S14)"
     stuck_forward = "stuck forward" in history.park_reason or bool(history.stuck)
     if run.row.status is Status.PARKED and not stuck_forward and any(p.landed for p in _pivots(history)):

@@ -108,9 +108,8 @@ def test_a_parent_wakes_its_child_however_it_ended(worker: Worker, database: Dat
     worker.change("c", RunChange(Status.PARKED, Cause.ERROR, release=True))
     wishes = tuple(told(each, "undo", Wake.PARENT) for each in "abc")
     worker.write(Write("parent", worker.epoch, entries=(entry("parent", 1),), tells=wishes))
-    statuses = [row(database, each).status for each in "abc"]
-    assert statuses == [Status.COMPENSATING, Status.COMPENSATING, Status.PARKED]
-    assert {loaded.run.id for loaded in worker.claim()} == {"a", "b"}
+    assert {row(database, each).status for each in "abc"} == {Status.COMPENSATING}
+    assert {loaded.run.id for loaded in worker.claim()} == {"a", "b", "c"}
 
 
 def test_a_child_that_goes_on_wakes_its_parked_parent(worker: Worker, database: Database) -> None:

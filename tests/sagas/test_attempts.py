@@ -84,3 +84,19 @@ def test_a_late_result_does_not_replace_the_recorded_one() -> None:
     assert run.history.steps[1].result == b"1"
     play(run)
     check_end(run)
+
+
+def test_a_run_lost_in_a_step_and_overdue_starts_no_further_attempt() -> None:
+    """S4: what became of the lost attempt and the decision are in one turn; nothing is called after it."""
+    refused: Node = {"kind": "try", "parts": [{"kind": "pivot", "n": 1}, {"kind": "thrice", "n": 2}]}
+    run = simulate(refused, [["not_landed"]], deadline=5_000)
+    run.claim()
+    run.land(0)
+    run.turn()
+    run.kill()
+    run.now += 6_000
+    run.claim()
+    assert run.history.compensating
+    assert run.flying == []
+    play(run)
+    check_end(run)

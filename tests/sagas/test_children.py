@@ -258,6 +258,21 @@ async def test_a_child_called_in_the_turn_that_turns_its_parent_round_is_never_s
 
 
 @on_a_loop
+async def test_a_great_many_children_called_in_a_turn_that_fails_come_to_nothing(sqlite_url: str) -> None:
+    """S24, L3: however many there are."""
+
+    @saga(name="children.one_is_wrong")
+    async def one_is_wrong() -> None:
+        await book("car")
+        await asyncio.gather(*(night(f"{number}") for number in range(2_000)), night(7))  # type: ignore[arg-type]  # on purpose
+
+    async with Coordinator(sqlite_url) as coordinator:
+        assert await ended(await coordinator.start(one_is_wrong, id="wrong")) is Status.COMPENSATED
+        assert await coordinator.list(parent="wrong") == []
+    assert DONE == ["car", "-car"]
+
+
+@on_a_loop
 async def test_a_deadline_reaches_children(sqlite_url: str) -> None:
     """S19, L4: the parent's deadline stops the child too."""
 
@@ -495,3 +510,44 @@ async def test_closed_in_the_middle_of_a_child_both_go_on(database_url: str) -> 
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.get("tour")
         assert await run.result(50) == ["Oslo dinner"]
+
+
+@on_a_loop
+async def test_a_child_that_is_parked_already_parks_the_parent_that_wants_it_undone(
+    database_url: str,
+) -> None:
+    """S19, L2: undone by itself it got stuck; the parent that is undone after that is told."""
+    TROUBLE.add("-Oslo hotel")
+    async with Coordinator(database_url) as coordinator:
+        run = await coordinator.start(tour, "Oslo", id="tour")
+        await run.result(30)
+        await coordinator.undo("tour/1")
+        await parked(await coordinator.get("tour/1"))
+        await coordinator.undo("tour")
+        assert "'tour/1'" in str(await parked(run))
+        TROUBLE.clear()
+        await coordinator.operator("ann").retry("tour/1", 1)
+        await recorded(run, Kind.RESUMED)
+        assert await ended(run) is Status.COMPENSATED
+    assert DONE[3:] == ["-Oslo dinner", "-home", "-Oslo hotel"]
+
+
+@on_a_loop
+async def test_what_became_of_a_childs_child_is_told_all_the_way_up(sqlite_url: str) -> None:
+    """`RunFailed` keeps its facts through two journals."""
+    gate = GATES["Oslo dinner"] = Gate()
+
+    @saga(name="children.far_above")
+    async def far_above() -> str:
+        try:
+            await tour("Oslo")
+        except RunFailed as failed:
+            return f"{failed.run_id} {failed.status} {failed.cause}"
+        return ""
+
+    async with Coordinator(sqlite_url) as coordinator:
+        run = await coordinator.start(far_above, id="top")
+        await gate.reached.wait()
+        await (await coordinator.get("top/1/1")).cancel()
+        gate.opened.set()
+        assert await run.result(30) == "top/1/1 compensated cancel"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 
 import pytest
@@ -217,3 +218,39 @@ async def test_a_body_that_only_ever_begins_anew_is_parked(sqlite_url: str) -> N
 async def test_outside_a_body_there_is_nothing_to_begin(sqlite_url: str) -> None:
     with pytest.raises(OutsideRun):
         await continue_as_new(1)
+
+
+@on_a_loop
+async def test_a_new_beginning_that_was_cancelled_never_comes(database_url: str) -> None:
+    """The body goes on as it was, also when it is replayed meanwhile."""
+    release = asyncio.Event()
+
+    @step(name="anew.lasting", timeout=dt.timedelta(seconds=2))
+    async def lasting() -> None:
+        await release.wait()
+
+    @lasting.compensation(name="anew.unlasting")
+    async def unlasting(undo: Undo[None]) -> None: ...
+
+    @saga(name="anew.wavers")
+    async def wavers(left: int) -> int:
+        if not left:
+            return await handle(7)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await lasting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await continue_as_new(left - 1)
+        return await handle(1)
+
+    async with Coordinator(database_url, grace=dt.timedelta(0)) as coordinator:
+        run = await coordinator.start(wavers, 1, id="wavers")
+        while (await kinds(run)).count(Kind.FIRED) < 2:  # noqa: ASYNC110 - another process could write it
+            await asyncio.sleep(0.01)
+    release.set()
+    async with Coordinator(database_url) as coordinator:
+        run = await coordinator.get("wavers")
+        assert await run.result(50) == 2
+        assert Kind.FLOOR not in await kinds(run)
+    assert DONE == ["1"]

@@ -232,3 +232,39 @@ async def test_a_cancel_that_comes_behind_the_question_finds_the_body_there(data
         async with Coordinator(database_url, sagas=[selling]) as above:
             assert await (await above.get("shop")).result(30) == "van"
     assert DONE == ["place", "goods", "money", "van"]
+
+
+@step(name="below.pay_again", effect="pivot")
+async def pay_again() -> str:
+    return await _done("more money")
+
+
+@on_a_loop
+async def test_a_child_that_was_called_off_behind_its_pivot_goes_forward_to_the_next(
+    database_url: str,
+) -> None:
+    """S14, L1: it can't be undone any more, so its next pivot is let go too."""
+    gate = GATES["money"] = Gate()
+
+    @saga(name="below.twice")
+    async def twice() -> None:
+        await pay()
+        await pay_again()
+
+    @saga(name="below.impatient")
+    async def impatient() -> str:
+        try:
+            async with asyncio.timeout(0.2):
+                await twice()
+        except TimeoutError:
+            return "gave up"
+        return ""
+
+    async with Coordinator(database_url) as coordinator:
+        run = await coordinator.start(impatient, id="shop")
+        await gate.reached.wait()
+        await recorded(run, Kind.ABANDONED)
+        gate.opened.set()
+        assert await run.result(30) == "gave up"
+        assert await (await coordinator.get("shop/1")).status() is Status.COMPLETED
+    assert DONE == ["money", "more money"]
