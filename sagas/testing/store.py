@@ -54,6 +54,11 @@ class StoredRun:
         """The entries on record."""
         return [from_row(row) for row in self.rows]
 
+    @property
+    def unread(self) -> tuple[InboxRow, ...]:
+        """The inbox rows that haven't become entries, in their order."""
+        return tuple(row for row in self.inbox if row.number not in self.taken)
+
     def claimable(self, now: int) -> bool:
         """Tell whether a worker would claim the run now."""
         row = self.row
@@ -61,8 +66,7 @@ class StoredRun:
 
     def loaded(self, epoch: int) -> Loaded:
         """Give the run as a worker loads it."""
-        unread = tuple(row for row in self.inbox if row.number not in self.taken)
-        return Loaded(self.row, tuple(self.rows), unread, "", epoch)
+        return Loaded(self.row, tuple(self.rows), self.unread, "", epoch)
 
     def add(self, entries: tuple[EntryRow, ...]) -> None:
         """Append entries."""

@@ -223,8 +223,14 @@ class Worker:
         self.later(lambda: self.stage.load_again(self, run_id, epoch))
 
     def mail(self, row: InboxRow) -> None:
-        """Bring an inbox row to the driver."""
-        self.later(functools.partial(self.driver.mail, row))
+        """Have a run's unread inbox rows brought to the driver, in their order as a scheduler reads them."""
+        self.later(functools.partial(self._read_mail, row.run_id))
+
+    def _read_mail(self, run_id: str) -> None:
+        run = self.stage.store.runs[run_id]
+        if run.row.owner == self.name:
+            for row in run.unread:
+                self.driver.mail(row)
 
 
 class _Gated(Executor):
