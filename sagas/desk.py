@@ -69,12 +69,12 @@ class Desk:
 
         return await parts.scheduler.read(look)
 
-    async def undo_plan(self, run_id: str) -> UndoPlan:
+    async def undo_plan(self, run_id: str, *, with_parent: bool = False) -> UndoPlan:
         """Plan the undoing of a run, with that of the child runs below it."""
         history = fold(await self.journal(run_id))
         below = [step.key for step in history.steps.values() if step.child is not None and step.owed]
-        plans = {child: await self.undo_plan(child) for child in below}
-        return undo_plan(run_id, history, set(HANDLERS.keys()), plans)
+        plans = {child: await self.undo_plan(child, with_parent=True) for child in below}
+        return undo_plan(run_id, history, set(HANDLERS.keys()), plans, with_parent=with_parent)
 
     async def settled(self, run_id: str) -> Settled:
         """Wait until a run has ended or is parked. Raises `RunNotFound`, `CoordinatorClosed`."""

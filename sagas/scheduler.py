@@ -70,6 +70,7 @@ class Scheduler:
         self._awaited = Repeating(self._read_awaited)
         self._dead = Repeating(self._look_after_dead)
         self._handles: list[asyncio.TimerHandle] = []
+        self._reloads: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def start(self) -> None:
@@ -120,13 +121,19 @@ class Scheduler:
 
     def reload(self, run_id: str, epoch: int) -> None:
         """Load a run again that this worker holds: what it wanted to write was beaten by a message."""
-        self._loop.create_task(self._reload(run_id, epoch))
+        reload = self._loop.create_task(self._reload(run_id, epoch))
+        self._reloads.add(reload)
+        reload.add_done_callback(self._reloads.discard)
 
     async def until_idle(self) -> int | None:
         """Claim and drive until nothing is due now. Gives the next due time in milliseconds, if any."""
         while True:
             await self._claims.ask_and_wait()
             await self._driver.wait_idle()
+            if self._reloads:
+                # Held by nobody for a moment, and not idle.
+                await asyncio.wait(self._reloads)
+                continue
             due = await self.read(self._database.next_due, self._serves())
             if due is None or due > self._database.now():
                 return due

@@ -40,6 +40,7 @@ class UndoPlan:
     latest when the one before it is done. `stays` are the effects that stay in the world. `refused` says
     why the run can't be undone; then there are no `steps`. `missing` names the compensations that aren't
     defined in this process: a worker that has them is needed, or the run will be parked.
+    `parked` says why a child run needs a person before it can be undone.
     """
 
     run_id: str
@@ -47,19 +48,26 @@ class UndoPlan:
     stays: tuple[Standing, ...]
     refused: str | None = None
     missing: tuple[str, ...] = ()
+    parked: str = ""
 
     def __str__(self) -> str:
         return "\n".join(_told(self))
 
 
 def undo_plan(
-    run_id: str, history: History, defined: Container[str], below: Mapping[str, UndoPlan] = NOTHING
+    run_id: str,
+    history: History,
+    defined: Container[str],
+    below: Mapping[str, UndoPlan] = NOTHING,
+    *,
+    with_parent: bool = False,
 ) -> UndoPlan:
     """Plan the undoing of a run.
 
     `defined` are the compensations, as `name@version`, of this process, `below` the plans of its child runs.
+    A run that is undone `with_parent` may be undone already, in part or whole: what is left is planned.
     """
-    refused = objection(history, Action(Act.UNDO, ""))
+    refused = None if with_parent else objection(history, Action(Act.UNDO, ""))
     groups = () if refused is not None else tuple(_groups(history, below))
     undone = {planned.ref for group in groups for planned in group}
     stays = [step for step in standing(history.steps) if step.ref not in undone]
@@ -70,6 +78,7 @@ def undo_plan(
         tuple(Standing(step.name, step.ref, step.effect, step.outcome) for step in stays),
         refused,
         tuple(handler for handler in handlers if handler not in defined),
+        history.park_reason if with_parent and history.parked else "",
     )
 
 
@@ -100,8 +109,12 @@ def _planned(step: StepRecord, below: Mapping[str, UndoPlan]) -> PlannedUndo:
 def _told(plan: UndoPlan) -> Iterator[str]:
     if plan.refused is not None:
         yield f"run {plan.run_id!r} can't be undone: {plan.refused}"
-    else:
+    elif plan.steps:
         yield f"run {plan.run_id!r} would be undone in this order:"
+    else:
+        yield f"run {plan.run_id!r}: nothing is left to undo"
+    if plan.parked:
+        yield f"it is parked, see to that first: {plan.parked}"
     for number, group in enumerate(plan.steps, 1):
         beside = "" if len(group) == 1 else ", side by side"
         yield f"{number}. {'; '.join(_line(planned) for planned in group)}{beside}"

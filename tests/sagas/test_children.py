@@ -210,6 +210,7 @@ async def test_a_child_that_was_undone_by_itself_is_not_undone_again(database_ur
         child = await coordinator.get("tour/1")
         await coordinator.undo("tour/1")
         assert await ended(child) is Status.COMPENSATED
+        assert "run 'tour/1': nothing is left to undo" in str(await coordinator.undo_plan("tour"))
         await coordinator.undo("tour")
         assert await ended(run) is Status.COMPENSATED
     assert DONE[3:] == ["-Oslo dinner", "-Oslo hotel", "-home"]
@@ -523,6 +524,9 @@ async def test_a_child_that_is_parked_already_parks_the_parent_that_wants_it_und
         await run.result(30)
         await coordinator.undo("tour/1")
         await parked(await coordinator.get("tour/1"))
+        plan = (await coordinator.undo_plan("tour")).steps[-1][0].plan
+        assert plan is not None
+        assert "failed for good" in plan.parked
         await coordinator.undo("tour")
         assert "'tour/1'" in str(await parked(run))
         TROUBLE.clear()
