@@ -35,6 +35,10 @@ async def drive(spec: Spec) -> int:
                 if not await person_acts(coordinator, run, spec, parked=code == PARKED):
                     break
                 code = await _result(run)
+            if spec["number"]:
+                # What a woken worker had to say may have gone to a run below: it is heard all the way up.
+                await coordinator.run_until_idle()
+                code = await _result(run)
         finally:
             interfering.cancel()
             with contextlib.suppress(asyncio.CancelledError):

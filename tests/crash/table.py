@@ -103,7 +103,7 @@ def _summary(matrix: Matrix, scenarios: Sequence[str], date: str | None) -> list
         "Made by `make soak`. In each cycle the process that drives a run is killed with SIGKILL (or frozen,",
         "or its database fails to write) at one moment, another one goes on, and in the end the books of the",
         "services called are compared with the run's status and journal. Each scenario is killed at every",
-        "durable write and at every call, ten of them once more at every write of the recovery;",
+        "durable write and at every call, twelve of them once more at every write of the recovery;",
         "`tests/crash/cases.py` has them all.",
         "",
         "| | |",
