@@ -213,7 +213,8 @@ def _late(history: History, entry: Entry) -> StepRecord | None:
         step.window = None
     if entry.meta.get("after_undo"):
         history.landed_after_undo[step.ref] = step
-    if step.result is None and entry.payload is not None and entry.meta.get("outcome") == Outcome.LANDED:
+    landed = entry.meta.get("outcome") == Outcome.LANDED and not entry.meta.get("result_lost")
+    if step.result is None and entry.payload is not None and landed:
         step.result = entry.payload
     return step
 

@@ -21,6 +21,9 @@ def late_message(run_id: str, item: Attempted, worker: str, now: int) -> tuple[I
         "ended": item.ended_at,
         "worker": worker,
     }
+    if item.outcome is Outcome.LANDED and item.error is not None:
+        # It landed, and its result can't be had: what is told is the error that says so (S26).
+        meta["result_lost"] = True
     key = f"late:{item.ref}:{item.attempt}:{'undo' if item.undoing else 'do'}:{worker}"
     row = InboxRow(run_id, key, Kind.LATE.value, now, json.dumps(meta), item.result or item.error)
     landed = item.outcome is Outcome.LANDED and not item.undoing

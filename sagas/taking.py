@@ -145,8 +145,7 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
     else:
         step = run.history.steps.get(meta["ref"])
         if step is not None and _resolves(step, meta):
-            landed = {"started": meta["started"], "late": True}
-            run.tell(Kind.LANDED, now, step.ref, meta["attempt"], step.name, landed, row.payload)
+            _take_resolution(run, step, meta, row.payload, now)
             return
         found = late_meta(
             step,
@@ -155,6 +154,8 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
             started=meta["started"],
             ended=meta["ended"],
         )
+        if meta.get("result_lost"):
+            found["result_lost"] = True
         _record_late(run, step, meta["ref"], meta["attempt"], found, row.payload, now)
 
 
@@ -174,10 +175,22 @@ def _resolves(step: StepRecord, meta: dict[str, Any]) -> bool:
     return forward and step.phase is Phase.DOUBTFUL
 
 
+def _take_resolution(
+    run: LiveRun, step: StepRecord, meta: dict[str, Any], payload: bytes | None, now: int
+) -> None:
+    told = {"started": meta["started"], "late": True}
+    kind = Kind.LANDED
+    if meta.get("result_lost"):
+        kind, told = Kind.FAILED, {**told, "outcome": Outcome.LANDED.value, "resolved": True}
+    run.tell(kind, now, step.ref, meta["attempt"], step.name, told, payload)
+
+
 def _take_late(run: LiveRun, step: StepRecord, item: Attempted, now: int) -> None:
     found = late_meta(
         step, undoing=False, outcome=item.outcome.value, started=item.started_at, ended=item.ended_at
     )
+    if item.outcome is Outcome.LANDED and item.error is not None:
+        found["result_lost"] = True
     _record_late(run, step, item.ref, item.attempt, found, item.result or item.error, now)
 
 

@@ -11,6 +11,7 @@ from amends.persistence.records import EntryRow, InboxRow, RunChange, RunRow, St
 from amends.sagas import Saga
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind, from_row
+from amends.sagas.late import late_message
 from amends.sagas.news import Attempt, Attempted, News, Turn
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
@@ -293,12 +294,9 @@ class Simulation:
             if not landed or self.row.status is Status.COMPLETED:
                 return
             self.row = replace(self.row, status=Status.COMPENSATING, due_at=self.now, ended_at=None)
-        meta = {
-            "ref": item.ref, "attempt": item.attempt, "undoing": item.undoing, "outcome": item.outcome.value,
-            "started": item.started_at, "ended": item.ended_at,
-        }  # fmt: skip
+        row, _ = late_message(self.row.id, item, "worker", self.now)
         key = f"late:{item.ref}:{item.attempt}:{item.undoing}"
-        self.tell(Kind.LATE, key, meta, item.result or item.error)
+        self.tell(Kind.LATE, key, json.loads(row.meta or "{}"), row.payload)
 
 
 def fold(entries: list[Entry]) -> History:

@@ -351,7 +351,7 @@ async def test_an_abandoned_child_is_undone_beside_the_body(database_url: str) -
     @saga(name="children.impatient")
     async def impatient() -> str:
         try:
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(2):
                 return await night("Oslo")
         except TimeoutError:
             return await night("Rome")

@@ -181,3 +181,17 @@ def test_an_attempt_that_is_not_on_record_is_ignored() -> None:
     play(run)
     check_end(run)
     assert run.row.status is Status.COMPLETED
+
+
+def test_a_late_outcome_whose_result_is_lost_is_no_result() -> None:
+    """S26, S5: a step in doubt has landed, says who made the call; its error is what the body gets."""
+    node: Node = {"kind": "try", "parts": [{"kind": "probed", "n": 1}, {"kind": "once", "n": 2}]}
+    run = simulate(node, [["bad_result"]])
+    run.claim()
+    run.kill(frozen=True)
+    run.claim()
+    run.land_stray(0)
+    play(run)
+    check_end(run)
+    assert run.row.status is Status.COMPLETED
+    assert [entry.kind for entry in run.journal if entry.ref == 1][-2:] == [Kind.UNDO, Kind.UNDONE]
