@@ -81,12 +81,13 @@ def rebuild(failure: Failure, known: Callable[[str], type[BaseException] | None]
 def _rebuilt(kind: type[BaseException], failure: Failure) -> BaseException | None:
     if issubclass(kind, (StepTimeout, WorkerLost)):
         return kind(failure.message)
-    if issubclass(kind, RunFailed):
-        run_id, status, cause = failure.args or ["", "", None]
-        return kind(failure.message, run_id=run_id, status=status, cause=cause, error=None)
     if failure.args is None:
         return None
     try:
+        if issubclass(kind, RunFailed):
+            # Recorded are its facts; another number of them is somebody else's record, and isn't rebuilt.
+            run_id, status, cause = failure.args
+            return kind(failure.message, run_id=run_id, status=status, cause=cause, error=None)
         error = kind(*failure.args)
         return error if _text(error) == failure.message else None
     except Exception:  # noqa: BLE001 - a constructor of somebody else's may raise anything

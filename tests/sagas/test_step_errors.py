@@ -18,6 +18,7 @@ from amends.sagas import (
     saga,
     step,
 )
+from amends.sagas.failure import Failure, rebuild
 from tests.sagas.running import ONCE, failure, on_a_loop, result_of
 
 
@@ -250,3 +251,24 @@ async def test_a_time_out_is_told_from_a_time_out_error_of_the_steps_own(sqlite_
         return ""
 
     assert await result_of(sqlite_url, body) == "the socket's"
+
+
+class Strict(RunFailed):
+    """One with a constructor of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("strict", run_id="a", status="failed", cause=None, error=None)
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        Failure("amends.sagas.errors:RunFailed", "as recorded before", ["as recorded before"], ""),
+        Failure(f"{__name__}:Strict", "strict", ["a", "failed", None], ""),
+    ],
+)
+def test_a_failed_run_that_cannot_be_rebuilt_comes_as_a_failed_step(recorded: Failure) -> None:
+    """Section 2, Steps: whatever stands in a record, reading it never raises."""
+    error = rebuild(recorded, {"amends.sagas.errors:RunFailed": RunFailed, f"{__name__}:Strict": Strict}.get)
+    assert isinstance(error, StepFailed)
+    assert error.message == recorded.message
