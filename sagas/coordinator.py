@@ -15,22 +15,19 @@ from sqlalchemy import Engine
 
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
-from amends.persistence.records import AuditRow, InboxRow, NewRun, Receipt, RunRow, Wake, Write, Written
-from amends.persistence.records import Status as Stored
+from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
 from amends.sagas import checked
-from amends.sagas.body import too_large
 from amends.sagas.desk import Desk, not_found
 from amends.sagas.errors import (
-    AmendsError,
     CoordinatorClosed,
     DefinitionError,
     InputInvalid,
     RunEnded,
-    StartConflict,
 )
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
 from amends.sagas.journal import Entry, Kind
+from amends.sagas.listing import list_runs
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
 from amends.sagas.options import CoordinatorOptions
@@ -38,7 +35,8 @@ from amends.sagas.parts import Parts, Plan, assemble, dismantle
 from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
-from amends.sagas.states import Status, seen
+from amends.sagas.starting import Starts, checked_id
+from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
 
 if TYPE_CHECKING:
@@ -51,7 +49,6 @@ Infos = list[RunInfo]
 Entries = list[Entry]
 Obligations = list[Owed]
 
-LONGEST_ID = 200
 DORMANT_AFTER_MS = 1_000
 """So long a run with nothing to do stays in memory. Under a given clock, nobody knows when that is over."""
 
@@ -125,7 +122,7 @@ class Coordinator:
         )
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
-        self._starting: dict[str, asyncio.Future[Receipt]] = {}
+        self._starts = Starts(self._plan, self.desk)
 
     @classmethod
     def sync(cls, url: str, **options: Unpack[CoordinatorOptions]) -> SyncCoordinator:
@@ -176,13 +173,9 @@ class Coordinator:
         Raises `InputInvalid` when the arguments don't fit, `PayloadTooLarge`, and `StartConflict` when the id
         belongs to a run of another saga or with other input.
         """
-        parts = self._open_parts()
-        defined = _defined(saga)
-        run_id = _checked_id(id)
-        data = defined.arguments.encode(args, {})
-        if len(data) > self._plan.limits.max_payload:
-            raise too_large(f"saga {defined.name!r}: its input", len(data), self._plan.limits.max_payload)
-        await self._start(parts, defined, run_id, data)
+        parts, defined = self._open_parts(), _defined(saga)
+        run_id = checked_id(id)
+        await self._starts.start(parts, defined, run_id, self._starts.encode(defined, args))
         return Run(self, run_id, defined)
 
     async def get(self, id: str) -> Run[Any]:
@@ -205,29 +198,15 @@ class Coordinator:
         `status` is one of `Status`, `since` the earliest creation, `after` the last id of the page before;
         `parent` gives that run's children.
         """
-        parts = self._open_parts()
-        wanted = None if status is None else _status(status)
-        checked.storable(saga, "the saga's name")
-        checked.storable(after, "the run's id")
-        checked.storable(parent, "the parent's id")
-        page = functools.partial(
-            parts.database.runs,
-            status=_stored(wanted),
+        return await list_runs(
+            self._open_parts(),
+            status=status,
             saga=saga,
-            since=None if since is None else round(since.timestamp() * 1000),
+            since=since,
             limit=limit,
+            after=after,
             parent=parent,
         )
-        found: Infos = []
-        while len(found) < limit:
-            rows = await parts.scheduler.read(functools.partial(page, after=after))
-            now = parts.database.now()
-            seen_now = [_info(row, now) for row in rows]
-            found += [info for info in seen_now if wanted in (None, info.status)]
-            if len(rows) < limit:
-                break
-            after = rows[-1].id
-        return found[:limit]
 
     async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
         """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record."""
@@ -290,62 +269,6 @@ class Coordinator:
             )
         return self._parts
 
-    async def _start(self, parts: Parts, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
-        """Write the run, together with its first turn where it can be made here."""
-        while (starting := self._starting.get(run_id)) is not None:
-            await asyncio.wait((starting,))
-        now = parts.database.now()
-        deadline = (
-            None if saga.deadline is None else now + round(saga.deadline / dt.timedelta(milliseconds=1))
-        )
-        new = NewRun(run_id, saga.name, saga.version, data, now, deadline)
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-
-        def done(receipt: Receipt) -> None:
-            self._starting.pop(run_id, None)
-            if not future.done():
-                future.set_result(receipt)
-
-        if parts.driver.holds(run_id):
-            await self._compare(saga, run_id, data)
-            return
-        self._starting[run_id] = future
-        if self._runs_here(parts, saga):
-            parts.driver.begin(new, done)
-        else:
-            parts.writer.submit(Write(run_id, start=new), done)
-        receipt = await asyncio.shield(future)
-        if receipt.written is Written.TAKEN:
-            await self._compare(saga, run_id, data)
-        elif receipt.written is Written.FENCED:
-            await self._start(parts, saga, run_id, data)
-        elif receipt.written is not Written.DONE:
-            raise AmendsError(f"run {run_id!r} could not be started: {receipt.reason or receipt.written}")
-        elif parts.worker is not None:
-            parts.scheduler.claim_if_unheld(run_id)
-
-    def _runs_here(self, parts: Parts, saga: Saga[..., Any]) -> bool:
-        served = self._plan.sagas is None or saga in self._plan.sagas
-        taken = parts.driver.holding + parts.scheduler.claiming
-        return parts.worker is not None and served and taken < self._plan.max_running
-
-    async def _compare(self, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
-        """Check that the run that has the id is the same one (S17). Raises `StartConflict`."""
-        row = await self.desk.row(run_id)
-        if row.saga != saga.name:
-            raise StartConflict(
-                f"the id {run_id!r} belongs to a run of saga {row.saga!r}; give this run another id"
-            )
-        try:
-            same = row.input == data or saga.arguments.json.canonical(row.input) == data
-        except ValueError:
-            same = False
-        if not same:
-            raise StartConflict(
-                f"the id {run_id!r} belongs to a run of saga {saga.name!r} with other input; the same id "
-                "gives the same run, so give a run with other input another id"
-            )
-
 
 def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     if not isinstance(saga, Saga):
@@ -357,44 +280,3 @@ def _all_defined(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:
     if not isinstance(sagas, Iterable):
         raise DefinitionError(f"sagas= takes a list of sagas, not {sagas!r}")
     return [_defined(saga) for saga in sagas]
-
-
-def _checked_id(run_id: object) -> str:
-    if run_id is None:
-        return str(uuid.uuid4())
-    if not isinstance(run_id, str) or not 0 < len(run_id) <= LONGEST_ID or not run_id.isprintable():
-        raise InputInvalid(f"a run's id is a printable text of 1 to {LONGEST_ID} characters, not {run_id!r}")
-    return run_id
-
-
-def _status(status: Status | str) -> Status:
-    try:
-        return Status(status)
-    except ValueError:
-        raise InputInvalid(f"there is no status {status!r}; there are: {', '.join(Status)}") from None
-
-
-def _stored(status: Status | None) -> Stored | None:
-    if status is None:
-        return None
-    return Stored.OPEN if status in (Status.READY, Status.RUNNING, Status.WAITING) else Stored(status.value)
-
-
-def _info(row: RunRow, now: int) -> RunInfo:
-    return RunInfo(
-        row.id,
-        row.saga,
-        row.version,
-        seen(row, now),
-        None if row.cause is None else row.cause.value,
-        _moment(row.created_at),
-        None if row.ended_at is None else _moment(row.ended_at),
-        None if row.due_at is None else _moment(row.due_at),
-        None if row.deadline_at is None else _moment(row.deadline_at),
-        row.owner,
-        row.parent,
-    )
-
-
-def _moment(milliseconds: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)

@@ -1,0 +1,83 @@
+"""Listing runs: rows as a person sees them, page by page."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+
+from amends.persistence.records import RunRow
+from amends.persistence.records import Status as Stored
+from amends.sagas import checked
+from amends.sagas.errors import InputInvalid
+from amends.sagas.handle import RunInfo
+from amends.sagas.parts import Parts
+from amends.sagas.states import Status, seen
+
+
+async def list_runs(
+    parts: Parts,
+    *,
+    status: Status | str | None,
+    saga: str | None,
+    since: dt.datetime | None,
+    limit: int,
+    after: str | None,
+    parent: str | None,
+) -> list[RunInfo]:
+    """List runs, newest first; see `Coordinator.list`. Raises `InputInvalid`."""
+    wanted = None if status is None else _status(status)
+    checked.storable(saga, "the saga's name")
+    checked.storable(after, "the run's id")
+    checked.storable(parent, "the parent's id")
+    page = functools.partial(
+        parts.database.runs,
+        status=_stored(wanted),
+        saga=saga,
+        since=None if since is None else round(since.timestamp() * 1000),
+        limit=limit,
+        parent=parent,
+    )
+    found: list[RunInfo] = []
+    while len(found) < limit:
+        rows = await parts.scheduler.read(functools.partial(page, after=after))
+        now = parts.database.now()
+        seen_now = [_info(row, now) for row in rows]
+        found += [info for info in seen_now if wanted in (None, info.status)]
+        if len(rows) < limit:
+            break
+        after = rows[-1].id
+    return found[:limit]
+
+
+def moment(milliseconds: int) -> dt.datetime:
+    """Give a stored time as an aware datetime, UTC."""
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+
+
+def _status(status: Status | str) -> Status:
+    try:
+        return Status(status)
+    except ValueError:
+        raise InputInvalid(f"there is no status {status!r}; there are: {', '.join(Status)}") from None
+
+
+def _stored(status: Status | None) -> Stored | None:
+    if status is None:
+        return None
+    return Stored.OPEN if status in (Status.READY, Status.RUNNING, Status.WAITING) else Stored(status.value)
+
+
+def _info(row: RunRow, now: int) -> RunInfo:
+    return RunInfo(
+        row.id,
+        row.saga,
+        row.version,
+        seen(row, now),
+        None if row.cause is None else row.cause.value,
+        moment(row.created_at),
+        None if row.ended_at is None else moment(row.ended_at),
+        None if row.due_at is None else moment(row.due_at),
+        None if row.deadline_at is None else moment(row.deadline_at),
+        row.owner,
+        row.parent,
+    )

@@ -1,0 +1,113 @@
+"""Starting runs: a row, together with the first turn where this process can make it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from amends.persistence.records import NewRun, Receipt, RunRow, Write, Written
+from amends.sagas.body import too_large
+from amends.sagas.checked import MILLISECOND
+from amends.sagas.desk import Desk
+from amends.sagas.errors import AmendsError, InputInvalid, StartConflict
+from amends.sagas.parts import Parts, Plan
+from amends.sagas.saga import Saga
+
+LONGEST_ID = 200
+
+
+class Starts:
+    """The starts of one coordinator; those of one id that come together wait for one another."""
+
+    def __init__(self, plan: Plan, desk: Desk) -> None:
+        self._plan = plan
+        self._desk = desk
+        self._under_way: dict[str, asyncio.Future[Receipt]] = {}
+
+    def encode(self, saga: Saga[..., Any], args: tuple[Any, ...]) -> bytes:
+        """Encode a run's input. Raises `InputInvalid`, `PayloadTooLarge`."""
+        data, most = saga.arguments.encode(args, {}), self._plan.limits.max_payload
+        if len(data) > most:
+            raise too_large(f"saga {saga.name!r}: its input", len(data), most)
+        return data
+
+    def new(self, saga: Saga[..., Any], run_id: str, data: bytes, now: int) -> NewRun:
+        """Describe a run that is to be inserted."""
+        deadline = None if saga.deadline is None else now + round(saga.deadline / MILLISECOND)
+        return NewRun(run_id, saga.name, saga.version, data, now, deadline)
+
+    async def start(self, parts: Parts, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
+        """Start a run, or see that it is the one that has the id. Raises `StartConflict`, `AmendsError`."""
+        while (starting := self._under_way.get(run_id)) is not None:
+            await asyncio.wait((starting,))
+        if parts.driver.holds(run_id):
+            await self._compare(saga, run_id, data)
+            return
+        receipt = await asyncio.shield(
+            self._write(parts, saga, self.new(saga, run_id, data, parts.database.now()))
+        )
+        if receipt.written is Written.TAKEN:
+            await self._compare(saga, run_id, data)
+        elif receipt.written is Written.FENCED:
+            await self.start(parts, saga, run_id, data)
+        elif receipt.written is not Written.DONE:
+            raise AmendsError(f"run {run_id!r} could not be started: {receipt.reason or receipt.written}")
+        elif parts.worker is not None:
+            parts.scheduler.claim_if_unheld(run_id)
+
+    def _write(self, parts: Parts, saga: Saga[..., Any], new: NewRun) -> asyncio.Future[Receipt]:
+        """Have the run written, together with its first turn where it can be made here."""
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+
+        def done(receipt: Receipt) -> None:
+            self._under_way.pop(new.id, None)
+            if not future.done():
+                future.set_result(receipt)
+
+        self._under_way[new.id] = future
+        try:
+            if self._runs_here(parts, saga):
+                parts.driver.begin(new, done)
+            else:
+                parts.writer.submit(Write(new.id, start=new), done)
+        except BaseException:
+            # Whoever starts the same run next must not wait for this one.
+            self._under_way.pop(new.id, None)
+            raise
+        return future
+
+    def _runs_here(self, parts: Parts, saga: Saga[..., Any]) -> bool:
+        served = self._plan.sagas is None or saga in self._plan.sagas
+        taken = parts.driver.holding + parts.scheduler.claiming
+        return parts.worker is not None and served and taken < self._plan.max_running
+
+    async def _compare(self, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
+        """Check that the run that has the id is the same one (S17). Raises `StartConflict`."""
+        compare(await self._desk.row(run_id), saga, data)
+
+
+def compare(row: RunRow, saga: Saga[..., Any], data: bytes) -> None:
+    """Check that a run that has an id is one of `saga` with this input (S17). Raises `StartConflict`."""
+    if row.saga != saga.name:
+        raise StartConflict(
+            f"the id {row.id!r} belongs to a run of saga {row.saga!r}; give this run another id"
+        )
+    try:
+        same = row.input == data or saga.arguments.json.canonical(row.input) == data
+    except ValueError:
+        same = False
+    if not same:
+        raise StartConflict(
+            f"the id {row.id!r} belongs to a run of saga {saga.name!r} with other input; the same id "
+            "gives the same run, so give a run with other input another id"
+        )
+
+
+def checked_id(run_id: object) -> str:
+    """Check a run's id, or make one. Raises `InputInvalid`."""
+    if run_id is None:
+        return str(uuid.uuid4())
+    if not isinstance(run_id, str) or not 0 < len(run_id) <= LONGEST_ID or not run_id.isprintable():
+        raise InputInvalid(f"a run's id is a printable text of 1 to {LONGEST_ID} characters, not {run_id!r}")
+    return run_id
