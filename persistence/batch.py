@@ -262,7 +262,7 @@ def _concerns_others(change: RunChange, now: int) -> bool:
 
 
 def _change_cells(run_id: str, change: RunChange, *, progressed: bool) -> Cells:
-    """Return id, status, cause, result, error, ended_at, due_at, needs, keeps its owner?, keeps `lost`?."""
+    """Return id, the change's fields up to `waits_for`, keeps its owner?, keeps `lost`?."""
     ended = change.status in ENDED
     return (
         run_id,
@@ -273,6 +273,7 @@ def _change_cells(run_id: str, change: RunChange, *, progressed: bool) -> Cells:
         change.ended_at,
         None if ended else change.due_at,
         change.needs,
+        change.waits_for,
         not (change.release or ended),
         not (change.release or ended or progressed),
     )
@@ -308,4 +309,5 @@ def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
         start.parent_ref,
         start.root,
         start.no_pivot,
+        change.waits_for,
     )

@@ -57,7 +57,9 @@ class RunRow:
     `mail` counts the inbox rows ever written for the run; `lost` counts the take-overs from dead workers
     since the run last made progress; `needs` names what a parked or released run waits for
     (a compensation handler); `owner` is the worker that holds the run. `parent` to `no_pivot` are a child
-    run's (see `NewRun`). `unreadable` says why a payload couldn't be decoded (it is left empty then).
+    run's (see `NewRun`).
+    `waits_for` tells people what a released run waits for beside the time. `unreadable` says why a payload
+    couldn't be decoded (it is left empty then).
     """
 
     id: str
@@ -81,6 +83,7 @@ class RunRow:
     parent_ref: int | None = None
     root: str | None = None
     no_pivot: str | None = None
+    waits_for: str | None = None
     unreadable: str = ""
 
 
@@ -137,7 +140,7 @@ class RunChange:
     """The new state of a run's row, written whole.
 
     `release` gives the run up: no owner, to be claimed again from `due_at` on (never, when None, until
-    an inbox row wakes it). Releasing sets `lost` to 0.
+    an inbox row wakes it). Releasing sets `lost` to 0. `waits_for` tells people what it waits for.
     """
 
     status: Status
@@ -148,6 +151,7 @@ class RunChange:
     due_at: int | None = None
     release: bool = False
     needs: str | None = None
+    waits_for: str | None = None
 
 
 class Wake(StrEnum):

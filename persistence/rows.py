@@ -30,6 +30,7 @@ RUN_COLUMNS: Final = (
     "parent_ref",
     "root",
     "no_pivot",
+    "waits_for",
 )
 ENTRY_COLUMNS: Final = (
     "run_id",

@@ -249,7 +249,7 @@ class Store:
 
 
 _ZERO = literal_column("0", BigInteger)
-_WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs")
+_WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs", "waits_for")
 _CHANGE_COLUMNS = {
     "id": Text,
     "status": Text,
@@ -259,6 +259,7 @@ _CHANGE_COLUMNS = {
     "ended_at": BigInteger,
     "due_at": BigInteger,
     "needs": Text,
+    "waits_for": Text,
     "keeps_owner": Boolean,
     "keeps_lost": Boolean,
 }

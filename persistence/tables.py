@@ -190,6 +190,7 @@ def _runs(maker: _Maker) -> Table:
         _number_or_null("parent_ref"),
         Column("root", _key_type()),
         _words_or_null("no_pivot"),
+        _words_or_null("waits_for"),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", _one_of("status", Status)),
         maker.check("runs", "cause_known", f"cause IS NULL OR {_one_of('cause', Cause)}"),

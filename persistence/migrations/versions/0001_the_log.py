@@ -96,6 +96,7 @@ def _runs(maker: _Maker) -> None:
         _number("parent_ref", nullable=True),
         _key("root", nullable=True),
         _text("no_pivot", nullable=True),
+        _text("waits_for", nullable=True),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", f"status IN ({_STATUSES})"),
         maker.check("runs", "cause_known", f"cause IS NULL OR cause IN ({_CAUSES})"),
