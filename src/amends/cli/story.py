@@ -242,6 +242,8 @@ def _text(row: EntryRow) -> str | None:
 
 def _unread(message: InboxRow, teller: Teller) -> Event:
     meta = _meta(message.meta)
+    if message.kind == Kind.SIGNAL and message.payload is not None:
+        meta["payload"] = message.payload.decode(errors="backslashreplace")
     ref = meta.get("ref")
     child = teller.child(ref) if message.kind == Kind.CHILD else None
     return Event(message.at, message.kind, "unread", ref=ref, detail=meta, run=child)
