@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from amends.persistence.approval_records import Closing, NewApproval, Vote
+
 
 class Status(StrEnum):
     """The stored status of a run; what a person sees of an open run is derived from it."""
@@ -190,7 +192,8 @@ class Write:
     `tells` what other runs are told.
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
     the rest of the write, as `KNOWN`; otherwise such a row is done. `too_late` are lines for the audit trail
-    that are written where the inbox row is refused because the run has ended.
+    that are written where the inbox row is refused because the run has ended. `asks` are approvals that the
+    turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one.
     """
 
     run_id: str
@@ -208,6 +211,9 @@ class Write:
     starts: tuple[NewRun, ...] = ()
     tells: tuple[Tell, ...] = ()
     too_late: tuple[AuditRow, ...] = ()
+    asks: tuple[NewApproval, ...] = ()
+    closes: tuple[Closing, ...] = ()
+    vote: Vote | None = None
 
 
 class Written(StrEnum):
@@ -226,6 +232,8 @@ class Written(StrEnum):
     """An inbox row whose key is there already, where a fresh one was asked for."""
     ENDED = "ended"
     """An inbox row for a run that has ended."""
+    CLOSED = "closed"
+    """A vote that doesn't count; the receipt says why."""
     UNKNOWN_RUN = "unknown_run"
     """An inbox row for a run that doesn't exist."""
 
