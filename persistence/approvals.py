@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     LargeBinary,
     Select,
@@ -24,8 +26,8 @@ from amends.persistence.backend import Backend, id_listing
 from amends.persistence.prepared import Prepared
 from amends.persistence.rows import APPROVAL_COLUMNS, ASKED, VOTE_COLUMNS
 
-PENDING = literal_column("'pending'")
-STOPPING = (literal_column("'cancel'"), literal_column("'operator'"))
+PENDING: Final[ColumnElement[str]] = literal_column("'pending'")
+STOPPING: Final[tuple[ColumnElement[str], ...]] = (literal_column("'cancel'"), literal_column("'operator'"))
 """The kinds of messages of which a decision must not be taken before they are."""
 
 
