@@ -109,6 +109,21 @@ class Backend(Protocol):
         ...
 
     @abstractmethod
+    def change_number(self) -> ColumnElement[int]:
+        """Return the number that a statement of this transaction gives to the runs that it changes."""
+        ...
+
+    @abstractmethod
+    def moment(self) -> ColumnElement[str]:
+        """Return what a statement sees: which changes have been committed before it."""
+        ...
+
+    @abstractmethod
+    def changed_since(self, name: str) -> ColumnElement[bool]:
+        """Say that a run's change wasn't seen at the moment given as the parameter `name`, and is now."""
+        ...
+
+    @abstractmethod
     def listed(self, name: str, columns: ColumnTypes) -> FromClause:
         """Return rows that are given as the parameter `name`, as made by `listing`."""
         ...
@@ -134,13 +149,19 @@ class Backend(Protocol):
         ...
 
     @abstractmethod
-    def announce(self, connection: Connection, sender: str) -> None:
-        """Tell the other processes at this transaction's commit that there is news."""
+    def announce(self, connection: Connection, sender: str, *, shown: bool = False) -> None:
+        """Tell the other processes at this transaction's commit that there is news.
+
+        `shown` tells that it only concerns who watches runs.
+        """
         ...
 
     @abstractmethod
-    def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
-        """Call `on_news` after commits of others; `poll` and `guard` are for the writer's thread."""
+    def watch(self, sender: str, on_news: Callable[[], None], on_shown: Callable[[], None]) -> Watch:
+        """Call `on_news` after commits of others; `poll` and `guard` are for the writer's thread.
+
+        `on_shown` is called instead after those that only concern who watches runs, where that is known.
+        """
         ...
 
     @abstractmethod

@@ -25,7 +25,7 @@ from amends.persistence.records import (
     Write,
     Written,
 )
-from amends.persistence.rows import ASKED, AUDIT_COLUMNS, ENTRY_COLUMNS, VOTE_COLUMNS
+from amends.persistence.rows import ASKED, ATTRIBUTE_COLUMNS, AUDIT_COLUMNS, ENTRY_COLUMNS, VOTE_COLUMNS
 from amends.persistence.tables import ENDED
 
 Cells = tuple[Cell, ...]
@@ -42,6 +42,7 @@ _entry_cells: Final = attrgetter(*ENTRY_COLUMNS)
 _audit_cells: Final = attrgetter(*AUDIT_COLUMNS)
 _ask_cells: Final = attrgetter(*ASKED)
 _vote_cells: Final = attrgetter(*VOTE_COLUMNS)
+_attribute_cells: Final = attrgetter(*ATTRIBUTE_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -97,6 +98,9 @@ class Rows:
     asks: list[Cells] = field(default_factory=list)
     votes: list[Cells] = field(default_factory=list)
     closes: list[Cells] = field(default_factory=list)
+    shown: list[Cells] = field(default_factory=list)
+    unset: list[Cells] = field(default_factory=list)
+    attributes: list[Cells] = field(default_factory=list)
     news: bool = False
 
 
@@ -249,11 +253,15 @@ class _Decider:
             rows.news = True
         if write.audit:
             rows.audit.extend(map(_audit_cells, write.audit))
-        if write.asks or write.closes:
-            self._ask_people(write)
+        if write.asks or write.closes or write.shown is not None:
+            self._for_people(write)
 
-    def _ask_people(self, write: Write) -> None:
-        rows = self.rows
+    def _for_people(self, write: Write) -> None:
+        rows, shown = self.rows, write.shown
+        if shown is not None:
+            rows.shown.append((write.run_id, shown.attributes, shown.progress))
+            rows.unset.extend((write.run_id, row.name) for row in shown.rows)
+            rows.attributes.extend(_attribute_cells(row) for row in shown.rows if row.kind is not None)
         rows.asks.extend((*_ask_cells(new), ApprovalStatus.PENDING.value) for new in write.asks)
         for closing in write.closes:
             rows.closes.append((closing.id, closing.status.value, closing.at, None, None))
@@ -291,7 +299,8 @@ def _needs_row(write: Write) -> bool:
     """Tell whether the run's row must be locked: it is changed, or decides about the write."""
     if write.start is not None and write.start.id == write.run_id:
         return False
-    return write.change is not None or write.mail is not None or write.progressed
+    changes = write.change is not None or write.shown is not None
+    return changes or write.mail is not None or write.progressed
 
 
 def _concerns_others(change: RunChange, now: int) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy.pool import Pool
 
 from amends.persistence import migrate as migrating
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
+from amends.persistence.attribute_records import Searched
 from amends.persistence.backend import Backend
 from amends.persistence.clock import Clock, GivenClock, ServerClock
 from amends.persistence.codec import Codec, PlainCodec
@@ -158,14 +159,36 @@ class Database:
         limit: int = 100,
         after: str | None = None,
         parent: str | None = None,
+        attributes: Sequence[Searched] = (),
     ) -> list[RunRow]:
         """List runs, newest first: created at or after `since` (milliseconds), behind run `after`.
 
-        `parent` lists the child runs of one.
+        `parent` lists the child runs of one, `attributes` those that have all of these.
         """
         return self._queries.runs(
-            status=status, saga=saga, since=since, limit=limit, after=after, parent=parent
+            status=status,
+            saga=saga,
+            since=since,
+            limit=limit,
+            after=after,
+            parent=parent,
+            attributes=attributes,
         )
+
+    def moment(self) -> str:
+        """Return what is seen now, for `changed`."""
+        return self._queries.moment()
+
+    def changed(self, since: str, ids: Collection[str] | None = None) -> tuple[list[RunRow], str]:
+        """Return the runs that were changed since a moment, without payloads, and the moment of the answer.
+
+        With `ids`, only of these runs. A change whose transaction was open at a moment is found by the next.
+        """
+        return self._queries.changed(since, ids)
+
+    def seen(self, ids: Collection[str]) -> list[RunRow]:
+        """Return these runs as they are, without payloads."""
+        return self._queries.seen(ids)
 
     def journal(self, run_id: str) -> list[EntryRow]:
         """Return a run's journal, in order."""

@@ -19,6 +19,7 @@ class Delivery:
         self._deliver = deliver
         self._on_news = on_news
         self._news_told = False
+        self._shown_told = False
 
     def hand(self, thunks: Sequence[Thunk]) -> None:
         """Have all `thunks` called; whatever one raises is logged and harms no other."""
@@ -33,6 +34,16 @@ class Delivery:
         if not self._news_told:
             self._news_told = True
             self.hand([self._tell_news])
+
+    def shown(self) -> None:
+        """Have the application called because others have shown something; once until it was."""
+        if not self._shown_told:
+            self._shown_told = True
+            self.hand([self._tell_shown])
+
+    def _tell_shown(self) -> None:
+        # Whatever is delivered lets who watches runs look.
+        self._shown_told = False
 
     def _tell_news(self) -> None:
         self._news_told = False

@@ -34,7 +34,7 @@ from amends.persistence.lease import Lease
 from amends.persistence.loading import Loading
 from amends.persistence.process import this_process
 from amends.persistence.records import OTHER_CODE, Loaded, Serves, Status
-from amends.persistence.rows import RUN_COLUMNS, WORKER_COLUMNS, Reader, worker
+from amends.persistence.rows import SEEN_COLUMNS, WORKER_COLUMNS, Reader, worker
 from amends.persistence.tables import CLAIMABLE, literals
 
 SUSPECT: Final = 2
@@ -163,8 +163,8 @@ class Leases:
         self._claim = (
             update(runs)
             .where(runs.c.id.in_(union_all(select(suspect.c.id), select(healthy.c.id))))
-            .values(owner=bindparam("worker"))
-            .returning(*(runs.c[name] for name in RUN_COLUMNS))
+            .values(owner=bindparam("worker"), changed=self._backend.change_number())
+            .returning(*(runs.c[name] for name in SEEN_COLUMNS))
         )
 
     def _due(self) -> Select[tuple[str]]:
@@ -176,7 +176,12 @@ class Leases:
         self._hand_on = (
             update(runs)
             .where(self._backend.among(runs.c.owner, "ids"))
-            .values(owner=null(), due_at=bindparam("now"), lost=runs.c.lost + literal_column("1", BigInteger))
+            .values(
+                owner=null(),
+                due_at=bindparam("now"),
+                lost=runs.c.lost + literal_column("1", BigInteger),
+                changed=self._backend.change_number(),
+            )
         )
         self._unpark = (
             update(runs)
@@ -189,6 +194,7 @@ class Leases:
             .values(
                 status=case((runs.c.cause.is_(None), Status.OPEN.value), else_=Status.COMPENSATING.value),
                 due_at=bindparam("now"),
+                changed=self._backend.change_number(),
             )
         )
 

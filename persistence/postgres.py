@@ -45,11 +45,12 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.schema import Table
+from sqlalchemy.types import UserDefinedType
 
 from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, WorkerLock, column_types
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
 from amends.persistence.faults import words_of
-from amends.persistence.postgres_watch import ServerWatch
+from amends.persistence.postgres_watch import SHOWN, ServerWatch
 from amends.persistence.prepared import Prepared
 from amends.persistence.process import has_vanished
 from amends.persistence.records import WorkerRow
@@ -98,7 +99,7 @@ class PostgresBackend:
         self._settings = _settings(self.writes, lease_ms, for_one_transaction=False)
         self._pooled = False
         self._behind_a_pooler(_settings(self.writes, lease_ms, for_one_transaction=True))
-        self._insert_runs = Prepared(self.writes, _insert_runs(self.tables.runs))
+        self._insert_runs = Prepared(self.writes, _insert_runs(self.tables.runs, self.change_number()))
         self._notify = Prepared(
             self.writes,
             select(func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))),
@@ -146,6 +147,23 @@ class PostgresBackend:
         """Return the clock of the server: not the transaction's time, which stands still."""
         return cast(func.floor(func.extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
 
+    def change_number(self) -> ColumnElement[int]:
+        """Return the transaction's number, by which a snapshot tells whether it was committed before."""
+        return cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+
+    def moment(self) -> ColumnElement[str]:
+        """Return the statement's snapshot: commits come in another order than their numbers."""
+        return cast(func.pg_current_snapshot(), Text)
+
+    def changed_since(self, name: str) -> ColumnElement[bool]:
+        """Ask the old snapshot; the bounds are for the index, and for what another server has numbered."""
+        changed = self.tables.runs.c.changed
+        before = cast(bindparam(name, type_=Text), _Snapshot)
+        first = cast(cast(func.pg_snapshot_xmin(before), Text), BigInteger)
+        behind = cast(cast(func.pg_snapshot_xmax(func.pg_current_snapshot()), Text), BigInteger)
+        seen = func.pg_visible_in_snapshot(cast(cast(changed, Text), _TransactionNumber), before)
+        return (changed >= first) & (changed < behind) & ~seen
+
     def listed(self, name: str, columns: ColumnTypes) -> FromClause:
         """Return rows from a JSON parameter by `json_to_recordset`."""
         return _recordset(name, f"given_{name}", columns)
@@ -168,11 +186,12 @@ class PostgresBackend:
         ordered = sorted(rows, key=lambda row: str(row[0]))
         return {row[0] for row in self._insert_runs(connection, {"rows": _json_rows(RUN_COLUMNS, ordered)})}
 
-    def announce(self, connection: Connection, sender: str) -> None:
+    def announce(self, connection: Connection, sender: str, *, shown: bool = False) -> None:
         """Notify: the server sends it when the transaction commits."""
-        self._notify(connection, {"channel": self._channel, "sender": sender})
+        told = f"{SHOWN}{sender}" if shown else sender
+        self._notify(connection, {"channel": self._channel, "sender": told})
 
-    def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:
+    def watch(self, sender: str, on_news: Callable[[], None], on_shown: Callable[[], None]) -> Watch:
         """Listen, over a connection and in a thread of its own."""
         if self._pooled:
             _log.info("a pooler stands before the server: news of other processes comes by polling alone")
@@ -181,6 +200,7 @@ class PostgresBackend:
             self._channel,
             sender,
             on_news,
+            on_shown,
             settings=None if self._pooled else self._settings,
             patience_s=self._lease_ms / 1000,
         )
@@ -226,6 +246,26 @@ class PostgresBackend:
             f"The database {shown(self._url)} can only be read: it is a standby, or set to read-only"
             " transactions. Give the primary's address."
         )
+
+
+class _Snapshot(UserDefinedType[str]):
+    """Which transactions a statement sees."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: object) -> str:
+        """Name the type."""
+        return "pg_snapshot"
+
+
+class _TransactionNumber(UserDefinedType[str]):
+    """A transaction's number."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: object) -> str:
+        """Name the type."""
+        return "xid8"
 
 
 class _NoLock:
@@ -292,13 +332,13 @@ def _settings(engine: Engine, lease_ms: int, *, for_one_transaction: bool) -> by
     return str(compiled).encode()
 
 
-def _insert_runs(runs: Table) -> Executable:
+def _insert_runs(runs: Table, change_number: ColumnElement[int]) -> Executable:
     columns = column_types(runs, RUN_COLUMNS)
     given = _decoded(_recordset("rows", "given", columns), columns)
-    chosen = select(*(given[name] for name in RUN_COLUMNS))
+    chosen = select(*(given[name] for name in RUN_COLUMNS), change_number)
     return (
         insert_or(runs)
-        .from_select(RUN_COLUMNS, chosen)
+        .from_select((*RUN_COLUMNS, "changed"), chosen)
         .on_conflict_do_nothing(index_elements=[runs.c.id])
         .returning(runs.c.id)
     )

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine
 _log: Final = logging.getLogger("amends.persistence")
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
+SHOWN: Final = "~"
+"""How a notification begins that only concerns who watches runs."""
 _WRITER: Final = "writer"
 _LISTENER: Final = "listener"
 
@@ -37,6 +39,7 @@ class ServerWatch:
         channel: str,
         sender: str,
         on_news: Callable[[], None],
+        on_shown: Callable[[], None],
         *,
         settings: bytes | None,
         patience_s: float,
@@ -46,6 +49,7 @@ class ServerWatch:
         self._channel = channel
         self._sender = sender
         self._on_news = on_news
+        self._on_shown = on_shown
         self._closed = threading.Event()
         self._awake, self._wake = socket.socketpair()
         self._thread = threading.Thread(
@@ -107,8 +111,12 @@ class ServerWatch:
             selector.register(self._awake, selectors.EVENT_READ)
             while not self._closed.is_set():
                 selector.select()
-                if any(notice.payload != self._sender for notice in driver.notifies(timeout=0)):
+                told = {notice.payload for notice in driver.notifies(timeout=0)}
+                told -= {self._sender, f"{SHOWN}{self._sender}"}
+                if any(not sender.startswith(SHOWN) for sender in told):
                     self._on_news()
+                elif told:
+                    self._on_shown()
 
 
 class _Watchdog:

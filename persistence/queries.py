@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Select, bindparam, false, literal_column, null, or_, select, tuple_
@@ -10,7 +10,10 @@ from sqlalchemy.exc import DBAPIError
 
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
 from amends.persistence.approvals import listed, votes_of
+from amends.persistence.attribute_records import Searched
+from amends.persistence.attributes import having
 from amends.persistence.backend import Backend, id_listing
+from amends.persistence.changes import Changes
 from amends.persistence.encoding import storable
 from amends.persistence.errors import DatabaseUnavailable
 from amends.persistence.faults import words_of
@@ -21,7 +24,7 @@ from amends.persistence.rows import (
     AUDIT_COLUMNS,
     ENTRY_COLUMNS,
     INBOX_COLUMNS,
-    RUN_COLUMNS,
+    SEEN_COLUMNS,
     WORKER_COLUMNS,
     Reader,
 )
@@ -39,9 +42,10 @@ class Queries:
         self._backend = backend
         self._reader = reader
         self._loading = Loading(backend, reader)
+        self._changes = Changes(backend, reader)
         tables = backend.tables
         runs, journal, inbox, audit = tables.runs, tables.journal, tables.inbox, tables.audit
-        self._runs = select(*(runs.c[name] for name in RUN_COLUMNS))
+        self._runs = select(*(runs.c[name] for name in SEEN_COLUMNS))
         self._run = self._runs.where(runs.c.id == bindparam("run"))
         self._is_child = runs.c.parent == bindparam("parent")
         self._settled = self._runs.where(
@@ -100,11 +104,12 @@ class Queries:
         limit: int = 100,
         after: str | None = None,
         parent: str | None = None,
+        attributes: Sequence[Searched] = (),
     ) -> list[RunRow]:
         """List runs, newest first: created at or after `since` (milliseconds), behind run `after`."""
         if not all(storable(text) for text in (saga, after, parent) if text is not None):
             return []
-        query, given = self._listed(status, saga, since, after)
+        query, given = self._listed(status, saga, since, after, attributes)
         if parent is not None:
             query, given["parent"] = query.where(self._is_child), parent
         with self._reading() as connection:
@@ -151,6 +156,24 @@ class Queries:
         """Return when the next run is due that `serves` could claim."""
         with self._reading() as connection:
             return connection.execute(self._next_due, served(serves)).scalar()
+
+    def moment(self) -> str:
+        """Return what is seen now, for `changed`."""
+        with self._reading() as connection:
+            return self._changes.moment(connection)
+
+    def changed(self, since: str, ids: Collection[str] | None = None) -> tuple[list[RunRow], str]:
+        """Return the runs that were changed since a moment, without payloads, and the moment of the answer.
+
+        With `ids`, only of these runs.
+        """
+        with self._reading() as connection:
+            return self._changes.since(connection, since, ids)
+
+    def seen(self, ids: Collection[str]) -> list[RunRow]:
+        """Return these runs as they are, without payloads."""
+        with self._reading() as connection:
+            return self._changes.of(connection, [run_id for run_id in ids if storable(run_id)])
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that aren't known to be dead."""
@@ -210,20 +233,26 @@ class Queries:
             yield connection
 
     def _listed(
-        self, status: Status | None, saga: str | None, since: int | None, after: str | None
+        self,
+        status: Status | None,
+        saga: str | None,
+        since: int | None,
+        after: str | None,
+        attributes: Sequence[Searched],
     ) -> tuple[Select[tuple[object, ...]], dict[str, str | int]]:
         runs = self._backend.tables.runs
-        query, given = self._runs.order_by(runs.c.created_at.desc(), runs.c.id.desc()), dict[str, str | int]()
+        listed = having(self._backend, self._runs, attributes)
+        query, given = listed.newest_first(), dict[str, str | int]()
         if status is not None:
             query = query.where(literals("status", [status]))
         if saga is not None:
             query, given["saga"] = query.where(runs.c.saga == bindparam("saga")), saga
         if since is not None:
-            query, given["since"] = query.where(runs.c.created_at >= bindparam("since")), since
+            query, given["since"] = query.where(listed.created_at >= bindparam("since")), since
         if after is not None:
             last = runs.alias("last")
             place = select(last.c.created_at).where(last.c.id == bindparam("after")).scalar_subquery()
-            query = query.where(tuple_(runs.c.created_at, runs.c.id) < tuple_(place, bindparam("after")))
+            query = query.where(tuple_(listed.created_at, listed.run_id) < tuple_(place, bindparam("after")))
             given["after"] = after
         return query, given
 

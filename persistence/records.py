@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from amends.persistence.approval_records import Closing, NewApproval, Vote
+from amends.persistence.attribute_records import Shown
 
 
 class Status(StrEnum):
@@ -60,7 +61,8 @@ class RunRow:
     since the run last made progress; `needs` names what a parked or released run waits for
     (a compensation handler); `owner` is the worker that holds the run. `parent` to `no_pivot` are a child
     run's (see `NewRun`).
-    `waits_for` tells people what a released run waits for beside the time. `unreadable` says why a payload
+    `waits_for` tells people what a released run waits for beside the time; `attributes` and `progress` are
+    what it shows of itself, as JSON. `unreadable` says why a payload
     couldn't be decoded (it is left empty then).
     """
 
@@ -86,6 +88,8 @@ class RunRow:
     root: str | None = None
     no_pivot: str | None = None
     waits_for: str | None = None
+    attributes: str | None = None
+    progress: str | None = None
     unreadable: str = ""
 
 
@@ -194,6 +198,7 @@ class Write:
     the rest of the write, as `KNOWN`; otherwise such a row is done. `too_late` are lines for the audit trail
     that are written where the inbox row is refused because the run has ended. `asks` are approvals that the
     turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one.
+    `shown` is what the run shows of itself from now on, where that has changed.
     """
 
     run_id: str
@@ -214,6 +219,7 @@ class Write:
     asks: tuple[NewApproval, ...] = ()
     closes: tuple[Closing, ...] = ()
     vote: Vote | None = None
+    shown: Shown | None = None
 
 
 class Written(StrEnum):

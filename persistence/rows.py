@@ -34,6 +34,8 @@ RUN_COLUMNS: Final = (
     "no_pivot",
     "waits_for",
 )
+SEEN_COLUMNS: Final = (*RUN_COLUMNS, "attributes", "progress")
+"""What is read of a run; a new one is inserted without what it shows of itself."""
 ENTRY_COLUMNS: Final = (
     "run_id",
     "seq",
@@ -63,6 +65,7 @@ APPROVAL_COLUMNS: Final = (
     "expires_at",
     "decided_at",
 )
+ATTRIBUTE_COLUMNS: Final = ("run_id", "name", "kind", "value", "created_at")
 AUDIT_COLUMNS: Final = ("run_id", "at", "actor", "action", "detail")
 WORKER_COLUMNS: Final = (
     "id",
@@ -86,15 +89,14 @@ class Reader:
         self._plain = isinstance(codec, PlainCodec)
 
     def run(self, row: Sequence[Any]) -> RunRow:
-        """Make a run of a row with `RUN_COLUMNS`."""
+        """Make a run of a row with `RUN_COLUMNS` or `SEEN_COLUMNS`."""
         cells = list(row)
         cells[4] = Status(str(cells[4]))
         cells[5] = None if cells[5] is None else Cause(str(cells[5]))
         unreadable = "" if self._plain else self._decode(cells, (6, 7, 8), "run", RUN_COLUMNS)
         if cells[6] is None:
             cells[6] = b""
-        cells.append(unreadable)
-        return RunRow(*cells)
+        return replace(RunRow(*cells), unreadable=unreadable) if unreadable else RunRow(*cells)
 
     def entry(self, row: Sequence[Any]) -> EntryRow:
         """Make an entry of a row with `ENTRY_COLUMNS`."""

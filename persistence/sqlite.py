@@ -17,7 +17,21 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Executable, Text, bindparam, create_engine, event, func, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Float,
+    Integer,
+    Text,
+    bindparam,
+    cast,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError as DriverError
@@ -41,6 +55,10 @@ _WAL_RESET: Final = ((3, 7, 0), (3, 51, 2))
 _WAIT_MS: Final = 5_000
 _WRITER_WAIT_MS: Final = 2_000
 _MIGRATION_WAIT_MS: Final = 60_000
+_ZERO: Final = literal_column("0", Integer)
+_ONE: Final = literal_column("1", Integer)
+_EPOCH_DAY: Final = literal_column("2440587.5", Float)
+_DAY_US: Final = literal_column("86400000000", Float)
 _warned: Final[set[str]] = set()
 
 
@@ -62,8 +80,11 @@ class SqliteBackend:
             here, wait_ms=_MIGRATION_WAIT_MS, immediate=True, poolclass=NullPool
         )
         self.engines: tuple[Engine, ...] = (self.engine, self.reads, self.writes, self.migrations)
-        self._insert_runs = self.insert(self.tables.runs, RUN_COLUMNS)
         runs = self.tables.runs
+        self._insert_runs = self.many(
+            column_types(runs, RUN_COLUMNS),
+            lambda cells: runs.insert().values(dict(cells) | {"changed": self.change_number()}),
+        )
         self._taken = Prepared(self.writes, select(runs.c.id).where(self.among(runs.c.id, "ids")))
 
     def prepare(self) -> None:
@@ -101,6 +122,22 @@ class SqliteBackend:
         """Return None: the system's clock is the database's."""
         return None
 
+    def change_number(self) -> ColumnElement[int]:
+        """Count on, from the time at least: deleting the last runs doesn't make the numbers go back."""
+        latest = self.tables.runs.alias("latest")
+        following = select(func.coalesce(func.max(latest.c.changed), _ZERO) + _ONE).scalar_subquery()
+        days = func.julianday(literal_column("'now'")) - _EPOCH_DAY
+        return func.max(following, cast(days * _DAY_US, Integer), type_=Integer)
+
+    def moment(self) -> ColumnElement[str]:
+        """Return the last number: nobody else writes until a transaction ends, so they come in order."""
+        latest = self.tables.runs.alias("latest")
+        return cast(select(func.coalesce(func.max(latest.c.changed), _ZERO)).scalar_subquery(), Text)
+
+    def changed_since(self, name: str) -> ColumnElement[bool]:
+        """Compare the numbers."""
+        return self.tables.runs.c.changed > cast(bindparam(name, type_=Text), Integer)
+
     def listed(self, name: str, columns: ColumnTypes) -> Subquery:
         """Return rows from a JSON parameter by `json_each`."""
         each = func.json_each(bindparam(name)).table_valued("value")
@@ -131,10 +168,15 @@ class SqliteBackend:
         self._insert_runs(connection, [row for row in rows if row[0] in free])
         return free
 
-    def announce(self, connection: Connection, sender: str) -> None:
+    def announce(self, connection: Connection, sender: str, *, shown: bool = False) -> None:
         """Do nothing: others see a commit by itself."""
 
-    def watch(self, sender: str, on_news: Callable[[], None]) -> Watch:  # noqa: ARG002 - as above
+    def watch(
+        self,
+        sender: str,  # noqa: ARG002 - the other store needs it
+        on_news: Callable[[], None],
+        on_shown: Callable[[], None],  # noqa: ARG002 - nobody knows whom a commit concerns
+    ) -> Watch:
         """Watch the file's data version."""
         return FileWatch(on_news, _driver)
 

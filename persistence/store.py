@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from amends.persistence.approvals import Approvals
+from amends.persistence.attributes import Attributes
 from amends.persistence.backend import Backend, Columns, id_listing, listing
 from amends.persistence.batch import Known, Rows, RunState, asked, decide
 from amends.persistence.clock import Clock
@@ -42,6 +43,7 @@ class Store:
         self._backend = backend
         self._clock = clock
         self._approvals = Approvals(backend)
+        self._attributes = Attributes(backend)
         self._prepare_queries()
         self._prepare_rows()
         self._prepare_changes()
@@ -77,8 +79,8 @@ class Store:
             known.approvals = self._approvals.states(connection, ask.approvals)
         receipts, rows = decide(writes, known, epoch=epoch, now=self._clock.now())
         self._write_rows(connection, rows)
-        if rows.news:
-            self._backend.announce(connection, sender)
+        if rows.news or rows.shown:
+            self._backend.announce(connection, sender, shown=not rows.news)
         return receipts
 
     def ask_the_time(self, connection: Connection) -> None:
@@ -142,6 +144,9 @@ class Store:
             (self._approvals.ask, rows.asks),
             (self._approvals.vote, rows.votes),
             (self._approvals.close, rows.closes),
+            (self._attributes.show, rows.shown),
+            (self._attributes.unset, rows.unset),
+            (self._attributes.set, rows.attributes),
         ):
             if cells:
                 many(connection, cells)
@@ -205,6 +210,7 @@ class Store:
                     | {
                         "owner": case((cells["keeps_owner"], runs.c.owner), else_=null()),
                         "lost": case((cells["keeps_lost"], runs.c.lost), else_=_ZERO),
+                        "changed": backend.change_number(),
                     }
                 )
             )
@@ -231,9 +237,11 @@ class Store:
                     ended_at=null(),
                     needs=null(),
                     lost=case((cells["forgiven"], _ZERO), else_=runs.c.lost),
+                    changed=backend.change_number(),
                 )
             ),
         )
+        sleeps = runs.c.owner.is_(None)
         self._count_mail = backend.many(
             {"id": Text, "mail": BigInteger, "now": BigInteger, "frees": Boolean},
             lambda cells: (
@@ -243,13 +251,11 @@ class Store:
                     mail=cells["mail"],
                     needs=case((cells["frees"], null()), else_=runs.c.needs),
                     due_at=case(
-                        (
-                            runs.c.owner.is_(None)
-                            & or_(runs.c.due_at.is_(None), runs.c.due_at > cells["now"]),
-                            cells["now"],
-                        ),
+                        (sleeps & or_(runs.c.due_at.is_(None), runs.c.due_at > cells["now"]), cells["now"]),
                         else_=runs.c.due_at,
                     ),
+                    # A run that a worker holds doesn't look different for a message that it hasn't taken.
+                    changed=case((sleeps, backend.change_number()), else_=runs.c.changed),
                 )
             ),
         )

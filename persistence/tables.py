@@ -35,6 +35,7 @@ from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
 from amends.persistence.approval_records import ApprovalStatus
+from amends.persistence.attribute_records import AttributeKind
 from amends.persistence.records import Cause, Status
 
 ENDED: Final = (
@@ -58,6 +59,7 @@ class Tables:
     schema: str | None
     version: str
     runs: Table
+    attributes: Table
     journal: Table
     inbox: Table
     approvals: Table
@@ -76,6 +78,7 @@ def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
         schema=schema,
         version=f"{prefix}version",
         runs=_runs(maker),
+        attributes=_attributes(maker),
         journal=_journal(maker),
         inbox=_inbox(maker),
         approvals=_approvals(maker),
@@ -184,6 +187,9 @@ def _runs(maker: _Maker) -> Table:
         Column("root", _key_type()),
         _words_or_null("no_pivot"),
         _words_or_null("waits_for"),
+        _words_or_null("attributes"),
+        _words_or_null("progress"),
+        _number("changed"),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", _one_of("status", Status)),
         maker.check("runs", "cause_known", f"cause IS NULL OR {_one_of('cause', Cause)}"),
@@ -198,6 +204,23 @@ def _runs(maker: _Maker) -> Table:
     maker.index(table, "created", "created_at", "id")
     maker.index(table, "children", "parent", "created_at", "id", where="parent IS NOT NULL")
     maker.index(table, "tree", "root", where="root IS NOT NULL")
+    maker.index(table, "changed", "changed")
+    return table
+
+
+def _attributes(maker: _Maker) -> Table:
+    # When the run was created stands here too, so that a page of a list is read from the index, in its order.
+    table = maker.table(
+        "attributes",
+        _key("run_id"),
+        _key("name"),
+        _key("kind"),
+        _key("value"),
+        _number("created_at"),
+        maker.primary("attributes", "run_id", "name"),
+        maker.check("attributes", "kind_known", _one_of("kind", AttributeKind)),
+    )
+    maker.index(table, "search", "name", "kind", "value", "created_at", "run_id")
     return table
 
 

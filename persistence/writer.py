@@ -89,7 +89,7 @@ class Writer:
             backend, clock, self._leases, self._store, worker=worker, sender=self._sender, lease_ms=lease_ms
         )
         self._lock = None if worker is None else backend.lock_worker(worker)
-        self._watch = backend.watch(self._sender, self._delivery.news)
+        self._watch = backend.watch(self._sender, self._delivery.news, self._delivery.shown)
         self._transactor = Transactor(backend, self._watch, self._patience)
 
     @property

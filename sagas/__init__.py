@@ -3,6 +3,7 @@
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.sagas.approving import Decision, approval
+from amends.sagas.attributes import AttributeValue, Progress
 from amends.sagas.check import DeterminismWarning
 from amends.sagas.context import (
     CurrentRun,
@@ -61,10 +62,12 @@ from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
 from amends.sagas.scopes import savepoint
+from amends.sagas.showing import set_attributes, set_progress
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
-from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun, SyncWatch
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
+from amends.sagas.watch import Change, Watch
 
 __all__ = [
     "Acted",
@@ -73,6 +76,8 @@ __all__ = [
     "Approval",
     "ApprovalNotFound",
     "ApprovalStatus",
+    "AttributeValue",
+    "Change",
     "Codec",
     "Compensation",
     "Coordinator",
@@ -104,6 +109,7 @@ __all__ = [
     "Owed",
     "PayloadTooLarge",
     "PlannedUndo",
+    "Progress",
     "Receiving",
     "RecordUnreadable",
     "ReplayFilter",
@@ -126,10 +132,12 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "SyncWatch",
     "Undo",
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "Watch",
     "WorkerLost",
     "approval",
     "continue_as_new",
@@ -141,6 +149,8 @@ __all__ = [
     "replaying",
     "saga",
     "savepoint",
+    "set_attributes",
+    "set_progress",
     "sleep",
     "sleep_until",
     "step",

@@ -96,6 +96,7 @@ def execute_undo(run: LiveRun, step: StepRecord, now: int) -> None:
             step.outcome,
             step.cause,
             step.key,
+            known=run.history.attributes,
         )
     )
 
@@ -114,5 +115,16 @@ def _start(
 ) -> None:
     run.executing.add((ref, attempt, False))
     run.draft.attempts.append(
-        Attempt(run.row.id, ref, attempt, name, key, arguments, timeout_ms, probing=probing, details=details)
+        Attempt(
+            run.row.id,
+            ref,
+            attempt,
+            name,
+            key,
+            arguments,
+            timeout_ms,
+            probing=probing,
+            details=details,
+            known=run.history.attributes,
+        )
     )

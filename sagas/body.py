@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import zlib
+from collections.abc import Mapping
 from contextvars import Context
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from amends.sagas.errors import DefinitionError, PayloadTooLarge
 from amends.sagas.interrupts import may_be_ctrl_c
 from amends.sagas.loop import BodyLoop
 from amends.sagas.mailbox import Letter, Mailbox
+from amends.sagas.notes import Notes
 from amends.sagas.outcome import Effect
 from amends.sagas.refusal import refusal
 from amends.sagas.request import Answer, Request
@@ -33,7 +35,8 @@ class Body:
     It knows nothing of the journal: `start`, `deliver`, `reject` and `fire` let it go on until it blocks;
     `issued` and `given_up` then hold what it asked for and which calls it no longer waits for. `floor` is the
     number of the new beginning that it is made for; `no_pivot` says why the runs above allow no pivot, and
-    `stays` names the step before which none may be called.
+    `stays` names the step before which none may be called. `notes` are what the body has said of the run
+    since somebody last looked, `known` the attributes that the run has.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Body:
         self._count = floor
         self._rest_cancelled = False
         self.mailbox = Mailbox()
+        self.notes = Notes()
+        self.known: Mapping[str, Any] = {}
         self._futures: dict[int, tuple[asyncio.Future[Any], Called]] = {}
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self.savepoints = Savepoints(self.loop, self._number, lambda ref: self.issued.append(RollBack(ref)))
@@ -152,6 +157,12 @@ class Body:
         self.loop.now_ms = at
         self.savepoints.rolled_back(number)
         self._run()
+
+    def note(self, notes: Notes) -> None:
+        """Take what the body says of the run; what `set_attributes` and `set_progress` in the body run."""
+        if not self.loop.shutting:
+            self.notes.check_number(notes, self.known)
+            self.notes.add(notes)
 
     async def ask_people(self, request: Request) -> Answer:
         """Ask for an approval and wait for what becomes of it; what `approval` in the body runs."""

@@ -16,6 +16,7 @@ from amends.sagas.errors import OutsideRun
 
 if TYPE_CHECKING:
     from amends.sagas.mailbox import Letter
+    from amends.sagas.notes import Notes
     from amends.sagas.request import Answer, Request
     from amends.sagas.saga import Saga
     from amends.sagas.savepoints import Savepoints
@@ -54,6 +55,9 @@ class RunningBody(Protocol):
     def next_letter(self, name: str) -> Coroutine[Any, Any, Letter]:
         """Wait for the next signal of a name."""
 
+    def note(self, notes: Notes) -> None:
+        """Take what the body says of the run."""
+
     def ask_people(self, request: Request) -> Coroutine[Any, Any, Answer]:
         """Ask for an approval and wait for what becomes of it."""
 
@@ -81,6 +85,7 @@ class CurrentStep:
     resources: Any = field(default=None, repr=False)
     details: Any = None
     beat: Callable[[Any], None] | None = field(default=None, repr=False)
+    note: Callable[[Notes], None] | None = field(default=None, repr=False)
 
     def heartbeat(self, details: Any = None) -> None:
         """Tell that the attempt is alive, from any thread; `details`, as JSON, reach the next attempt.

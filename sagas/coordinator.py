@@ -7,7 +7,7 @@ import datetime as dt
 import functools
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
@@ -18,6 +18,7 @@ from amends.persistence.codec import Codec
 from amends.persistence.database import Database
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
 from amends.sagas import checked
+from amends.sagas.attributes import AttributeValue
 from amends.sagas.deciding import Approval, Deciding
 from amends.sagas.desk import Desk, not_found
 from amends.sagas.errors import (
@@ -41,6 +42,8 @@ from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
+from amends.sagas.watch import Watch
+from amends.sagas.watching import watched
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -198,11 +201,12 @@ class Coordinator:
         limit: int = 100,
         after: str | None = None,
         parent: str | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
     ) -> Infos:
         """List runs, newest first.
 
         `status` is one of `Status`, `since` the earliest creation, `after` the last id of the page before;
-        `parent` gives that run's children.
+        `parent` gives that run's children, `attributes` the runs that have all of these.
         """
         return await list_runs(
             self._open_parts(),
@@ -212,7 +216,27 @@ class Coordinator:
             limit=limit,
             after=after,
             parent=parent,
+            attributes=attributes,
         )
+
+    def watch(
+        self,
+        *,
+        status: Status | str | None = None,
+        saga: str | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> Watch:
+        """Watch runs: `async for` gives each change of theirs from now on, made by any process.
+
+        Only of runs that have this `status` after it, are of this `saga`, and have all these `attributes`.
+        What is there already, `list` tells: begin to watch first, then list. Changes of one run that follow
+        one another quickly may come as one; leaving the loop stops it.
+        Raises `InputInvalid`, and `CoordinatorClosed` when the coordinator closes.
+
+        >>> async for change in coordinator.watch(saga="import"):
+        ...     print(change.run_id, change.before, "→", change.status)
+        """
+        return self.desk.watch(watched(status, saga, attributes))
 
     async def signal(
         self, run_id: str, name: str, payload: Any = None, *, message_id: str | None = None

@@ -19,6 +19,7 @@ from amends.sagas.registry import HANDLERS
 from amends.sagas.states import ENDS, Status, seen
 from amends.sagas.undo_plan import UndoPlan, undo_plan
 from amends.sagas.waits import Settled
+from amends.sagas.watch import Wanted, Watch
 
 
 class Desk:
@@ -108,6 +109,15 @@ class Desk:
         row = await self.row(run_id)
         settled = row.status in ENDS or row.status is Stored.PARKED
         return Settled(row.status, row.cause, row.result, row.error) if settled else None
+
+    def watch(self, wanted: Wanted) -> Watch:
+        """Watch runs from now on. Raises `RunNotFound` for an id that no run can have."""
+        parts = self._opened() if wanted.run_id is None else self._asked(wanted.run_id)
+        return parts.watching.watch(wanted)
+
+    def watch_run(self, run_id: str) -> Watch:
+        """Watch one run."""
+        return self.watch(Wanted(run_id))
 
     async def write(self, write: Write) -> Receipt:
         """Have a message written; gives what became of it."""

@@ -27,7 +27,7 @@ from amends.sagas.executor import Executor
 from amends.sagas.held import Held, Hooks, Submits
 from amends.sagas.journal import Entry, Kind, from_row
 from amends.sagas.late import late_message
-from amends.sagas.news import Attempted, Beat, Key, Turn
+from amends.sagas.news import Attempted, Beat, Key, Noted, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
@@ -127,13 +127,13 @@ class Driver:
         except Exception as problem:  # noqa: BLE001 - a broken record harms its own run only
             self._give_in(held, problem)
 
-    def attempted(self, run_id: str, item: Attempted | Beat) -> None:
+    def attempted(self, run_id: str, item: Attempted | Beat | Noted) -> None:
         """Take the outcome of an attempt; a run that is no longer held here gets it through its inbox.
 
         What an attempt under way tells of itself is only for a run that is held.
         """
         held = self._held.get(run_id)
-        if isinstance(item, Beat):
+        if isinstance(item, Beat | Noted):
             if held is not None:
                 held.news.append(item)
                 self._queue(held)
@@ -287,6 +287,7 @@ class Driver:
             tells=tuple(turn.tells),
             asks=tuple(turn.asks),
             closes=tuple(turn.closes),
+            shown=turn.shown,
         )
         held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))

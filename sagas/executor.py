@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
@@ -21,7 +22,8 @@ from amends.sagas.deadlines import Deadlines
 from amends.sagas.errors import StepFailed, StepTimeout
 from amends.sagas.failure import describe
 from amends.sagas.interrupts import may_be_ctrl_c
-from amends.sagas.news import Attempt, Attempted, Beat, Key
+from amends.sagas.news import Attempt, Attempted, Beat, Key, Noted
+from amends.sagas.notes import Notebook, Notes
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.pulse import Pulse
 from amends.sagas.step import Step
@@ -31,7 +33,7 @@ LEASE_POLL = 0.05
 PATIENCE = 2.0
 """Seconds that an attempt has to end after it was cancelled; then it is given up, and heard of late."""
 
-Report = Callable[[str, Attempted | Beat], None]
+Report = Callable[[str, Attempted | Beat | Noted], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Flight:
     started: int | None = None
     told: bool = False
     pulse: Pulse | None = None
+    notebook: Notebook | None = None
 
     @property
     def key(self) -> Key:
@@ -89,6 +92,7 @@ class Executor:
         self._for_threads: deque[Flight] = deque()
         self._threads = 0
         self._cut: list[Flight] = []
+        self._guard = threading.Lock()
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
 
     def start(self, attempt: Attempt) -> None:
@@ -186,6 +190,7 @@ class Executor:
                 isinstance(called, Step) and called.effect is Effect.READ,
                 attempt.probing,
                 details,
+                None if flight.notebook is None else flight.notebook.take(),
             ),
         )
 
@@ -319,6 +324,20 @@ class Executor:
         """Take a heartbeat, from any thread."""
         self._pulse(flight).beat(details)
 
+    def _note(self, flight: Flight, notes: Notes) -> None:
+        """Take what an attempt says of its run, from any thread; most say nothing."""
+        attempt = flight.attempt
+        with self._guard:
+            if flight.notebook is None:
+                report = functools.partial(self._noted, flight)
+                flight.notebook = Notebook(self._loop, attempt.known, report)
+        flight.notebook.add(notes)
+
+    def _noted(self, flight: Flight, notes: Notes) -> None:
+        attempt = flight.attempt
+        if not (flight.told or self._closed):
+            self._report(attempt.run_id, Noted(attempt.ref, attempt.attempt, attempt.undoing, notes))
+
     def _pulse(self, flight: Flight) -> Pulse:
         """Give what hears an attempt's heartbeats; most attempts have none, and cost none."""
         if flight.pulse is not None:
@@ -344,6 +363,7 @@ class Executor:
             self._settings.resources,
             None if attempt.details is None else from_json(attempt.details),
             functools.partial(self._beat, flight),
+            functools.partial(self._note, flight),
         )
 
 

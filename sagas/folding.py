@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amends.persistence.records import Cause
+from amends.sagas import noting
 from amends.sagas.journal import Entry, Kind, Said, split_read
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.request import ApprovalRecord, Request
@@ -329,6 +330,8 @@ APPLY: dict[Kind, Callable[[History, Entry], StepRecord | None]] = {
     Kind.ESCALATED: _escalated,
     Kind.DECIDED: _decided,
     Kind.WITHDRAWN: _decided,
+    Kind.ATTRIBUTES: noting.apply_attributes,
+    Kind.PROGRESS: noting.apply_progress,
     Kind.CHILD: _child,
     Kind.GRANTED: _granted,
     Kind.ROLLBACK: _rollback,

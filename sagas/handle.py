@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from amends.persistence.records import AuditRow
 from amends.persistence.records import Status as Stored
+from amends.sagas.attributes import AttributeValue, Progress
 from amends.sagas.compensation import owed, standing
 from amends.sagas.errors import NonDeterminism, ResultInvalid, RunFailed, RunParked
 from amends.sagas.exported import export_loaded
@@ -24,6 +26,7 @@ from amends.sagas.waits import Settled
 if TYPE_CHECKING:
     from amends.sagas.coordinator import Coordinator
     from amends.sagas.saga import Saga
+    from amends.sagas.watch import Watch
 
 R = TypeVar("R")
 
@@ -43,7 +46,8 @@ class RunInfo:
     """One run in a list: what it is, how it stands, and when.
 
     `cause` says what ended it, `parent` names the run above a child run. `waits_for` says what a waiting run
-    waits for beside the time: `signal 'paid'`.
+    waits for beside the time: `signal 'paid'`. `attributes` and `progress` are what the run, or a step of it,
+    has said last.
     """
 
     id: str
@@ -58,6 +62,8 @@ class RunInfo:
     worker: str | None
     parent: str | None = None
     waits_for: str | None = None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    progress: Progress | None = None
 
 
 class Run(Generic[R]):
@@ -88,6 +94,18 @@ class Run(Generic[R]):
     async def status(self) -> Status:
         """Give the run's status. Raises `RunNotFound`."""
         return await self._coordinator.desk.status(self.id)
+
+    def watch(self) -> Watch:
+        """Watch the run: `async for` gives it as it is, then as it changes, and ends when the run has ended.
+
+        Driven by what is committed, from any process; changes that follow one another quickly may come as
+        one. A parked run goes on being watched. Leaving the loop stops it.
+        Raises `RunNotFound`, and `CoordinatorClosed` when the coordinator closes.
+
+        >>> async for change in run.watch():
+        ...     print(change.status, change.progress)
+        """
+        return self._coordinator.desk.watch_run(self.id)
 
     async def cancel(self, reason: str | None = None) -> None:
         """Ask the run to stop and undo what it has done. Returns once that is durable.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from amends.persistence.records import Cause
 from amends.sagas.folding import APPLY
@@ -23,8 +24,9 @@ class History:
     what wants the run undone and waits for a pivot's outcome, `overdue` tells that the deadline passed when
     it couldn't be. `parked_lost` tells that the run was parked before anybody could say what became of the
     attempts under way. `blocked` are the child runs that are parked, `approvals` what people haven't decided
-    yet. What the last entries mean for others stands in `called_off`, child runs that nobody waits for any
-    more, and `decided`, granted pivots whose outcome is known; whoever acts on that takes it out.
+    yet; `attributes` and `progress` are what the run shows of itself, as JSON values. What the last entries
+    mean for others stands in `called_off`, child runs that nobody waits for any more, and `decided`, granted
+    pivots whose outcome is known; whoever acts on that takes it out.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -52,6 +54,8 @@ class History:
     approvals: dict[int, ApprovalRecord] = field(default_factory=dict)
     called_off: list[StepRecord] = field(default_factory=list)
     decided: list[StepRecord] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    progress: dict[str, Any] | None = None
 
     def apply(self, entry: Entry) -> int | None:
         """Take one entry in. Gives the number of the step whose outcome the entry delivers to the body."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from amends.persistence.records import RunRow
 from amends.persistence.records import Status as Stored
 from amends.sagas import checked
+from amends.sagas.attributes import AttributeValue, attributes_of, progress_in, searched
 from amends.sagas.errors import InputInvalid
 from amends.sagas.handle import RunInfo
-from amends.sagas.parts import Parts
 from amends.sagas.states import Status, seen
+
+if TYPE_CHECKING:
+    from amends.sagas.parts import Parts
 
 
 async def list_runs(
@@ -23,9 +28,10 @@ async def list_runs(
     limit: int,
     after: str | None,
     parent: str | None,
+    attributes: Mapping[str, AttributeValue] | None,
 ) -> list[RunInfo]:
     """List runs, newest first; see `Coordinator.list`. Raises `InputInvalid`."""
-    wanted = None if status is None else _status(status)
+    wanted = None if status is None else status_of(status)
     checked.storable(saga, "the saga's name")
     checked.storable(after, "the run's id")
     checked.storable(parent, "the parent's id")
@@ -36,12 +42,13 @@ async def list_runs(
         since=None if since is None else round(since.timestamp() * 1000),
         limit=limit,
         parent=parent,
+        attributes=searched(attributes, "attributes="),
     )
     found: list[RunInfo] = []
     while len(found) < limit:
         rows = await parts.scheduler.read(functools.partial(page, after=after))
         now = parts.database.now()
-        seen_now = [_info(row, now) for row in rows]
+        seen_now = [info_of(row, now) for row in rows]
         found += [info for info in seen_now if wanted in (None, info.status)]
         if len(rows) < limit:
             break
@@ -54,7 +61,8 @@ def moment(milliseconds: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
-def _status(status: Status | str) -> Status:
+def status_of(status: Status | str) -> Status:
+    """Give the status of a name. Raises `InputInvalid`."""
     try:
         return Status(status)
     except ValueError:
@@ -67,7 +75,8 @@ def _stored(status: Status | None) -> Stored | None:
     return Stored.OPEN if status in (Status.READY, Status.RUNNING, Status.WAITING) else Stored(status.value)
 
 
-def _info(row: RunRow, now: int) -> RunInfo:
+def info_of(row: RunRow, now: int) -> RunInfo:
+    """Give a run as people see it at a moment (milliseconds)."""
     status = seen(row, now)
     return RunInfo(
         row.id,
@@ -82,4 +91,6 @@ def _info(row: RunRow, now: int) -> RunInfo:
         row.owner,
         row.parent,
         row.waits_for if status is Status.WAITING else None,
+        attributes_of(row.attributes),
+        progress_in(row.progress),
     )

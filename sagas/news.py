@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from amends.persistence.approval_records import Closing, NewApproval
+from amends.persistence.attribute_records import Shown
 from amends.persistence.records import AuditRow, InboxRow, NewRun, RunChange, Tell
 from amends.sagas.journal import Entry
+from amends.sagas.notes import Notes
 from amends.sagas.outcome import Outcome
 
 Key = tuple[str, int, bool]
@@ -18,7 +22,8 @@ class Attempt:
     """One execution of a step or compensation that a turn asks for, to be started after its commit.
 
     `arguments` and `result` are JSON; `result`, `outcome`, `cause` and `forward_key` are for compensations;
-    `probing` tells that the step's probe is to be asked instead; `details` are the last heartbeat's.
+    `probing` tells that the step's probe is to be asked instead; `details` are the last heartbeat's, `known`
+    are the attributes that the run has.
     """
 
     run_id: str
@@ -35,6 +40,7 @@ class Attempt:
     forward_key: str = ""
     probing: bool = False
     details: bytes | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def undoing(self) -> bool:
@@ -47,7 +53,7 @@ class Attempted:
     """What came of an attempt: `result` and `error` are JSON, `exception` is the error itself.
 
     `read` tells that the attempt can't have changed the world, `probing` that it is a probe's answer;
-    `details` are what its last heartbeat told and nobody has recorded.
+    `details` are what its last heartbeat told, `notes` what it said of the run, where nobody has recorded it.
     """
 
     ref: int
@@ -62,6 +68,7 @@ class Attempted:
     read: bool = False
     probing: bool = False
     details: bytes | None = None
+    notes: Notes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,17 @@ class Beat:
     details: bytes
 
 
-News = Attempted | Beat | InboxRow
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What an attempt under way said of the run."""
+
+    ref: int
+    attempt: int
+    undoing: bool
+    notes: Notes
+
+
+News = Attempted | Beat | Noted | InboxRow
 
 
 @dataclass(slots=True)
@@ -84,7 +101,8 @@ class Turn:
     child runs, `tells` messages to other runs, `asks` and `closes` approvals, all written with the turn.
     `contends` tells that it must lose to a message that the run hasn't taken.
     `wake_at` is when the run has to be looked at again without news; `idle` says that nothing of it is
-    under way in this process. `needs` names a handler that this process lacks.
+    under way in this process. `needs` names a handler that this process lacks, `shown` is what the run shows
+    of itself, where that has changed.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -104,3 +122,4 @@ class Turn:
     ended: bool = False
     parked: str = ""
     needs: str | None = None
+    shown: Shown | None = None

@@ -23,6 +23,7 @@ from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.scheduler import Scheduler, everything_defined
 from amends.sagas.waits import Settled, Waits
+from amends.sagas.watching import Watching
 
 LONGEST_RELEASE = 5.0
 """Seconds that closing waits, at least, for the runs to be released."""
@@ -51,6 +52,7 @@ class Parts:
     driver: Driver
     scheduler: Scheduler
     waits: Waits
+    watching: Watching
     worker: str | None
 
 
@@ -66,7 +68,7 @@ async def assemble(plan: Plan) -> Parts:
             database.writer,
             worker,
             serves(),
-            loop.call_soon_threadsafe,
+            lambda thunk: loop.call_soon_threadsafe(_hear, thunk, late),
             lambda: _each(late, lambda parts: parts.scheduler.news()),
             lambda: _each(late, _fenced),
         )
@@ -95,7 +97,9 @@ async def assemble(plan: Plan) -> Parts:
         serves=serves,
         look_after_ms=max(plan.lease_ms // 5, 100),
     )
-    late.append(Parts(database, writer, driver, scheduler, waits, worker))
+    watching = Watching(database, scheduler.read)
+    scheduler.looked = watching.news
+    late.append(Parts(database, writer, driver, scheduler, waits, watching, worker))
     return late[0]
 
 
@@ -103,6 +107,7 @@ async def dismantle(parts: Parts, grace: float) -> None:
     """Let attempts end, release every run, give the lease back, close the database."""
     driver = parts.driver
     driver.close()
+    await parts.watching.close()
     await parts.scheduler.close()
     cut_short = [] if driver.executor is None else await driver.executor.drain(grace)
     driver.cut_all(cut_short)
@@ -117,6 +122,12 @@ async def dismantle(parts: Parts, grace: float) -> None:
 def worker_id() -> str:
     """Make a name for this worker that nobody else has."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def _hear(thunk: Callable[[], None], late: Iterable[Parts]) -> None:
+    """Take what the writer has to tell: something was committed, here or elsewhere."""
+    thunk()
+    _each(late, lambda parts: parts.watching.news())
 
 
 def _each(late: Iterable[Parts], act: Callable[[Parts], None]) -> None:

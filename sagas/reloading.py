@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amends.persistence.records import InboxRow
-from amends.sagas import asking, parents
+from amends.sagas import asking, noting, parents
 from amends.sagas.errors import AmendsError
 from amends.sagas.journal import Entry, Kind, Said
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.mailbox import Letter, letter_of
 from amends.sagas.news import Attempted, News, Turn
+from amends.sagas.notes import Notes
 from amends.sagas.outcome import Effect
 from amends.sagas.replay import Diverged, Matcher
 from amends.sagas.run import TOLD, LiveRun, reason_of
@@ -30,6 +31,7 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
         if not _turned_round(run, entries, news, now):
             floor = next((entry for entry in reversed(entries) if entry.kind is Kind.FLOOR), None)
             letters = [] if floor is None else _letters(entries, floor)
+            _recall(run, entries, floor)
             run.begin(floor, replaying=bool(entries) or _was_held(run), letters=letters)
             matcher = None if run.body is None else Matcher(run.body)
         _replay(run, entries, matcher, -1 if floor is None else floor.seq)
@@ -67,6 +69,15 @@ def _letters(entries: Sequence[Entry], floor: Entry) -> list[Letter]:
     return [letter_of(entry) for entry in entries if entry.seq in left]
 
 
+def _recall(run: LiveRun, entries: Sequence[Entry], floor: Entry | None) -> None:
+    """Let the body that begins anew know the attributes that the run had then; the fold comes to the same."""
+    if floor is None:
+        return
+    for entry in entries:
+        if entry.kind is Kind.ATTRIBUTES and entry.seq < floor.seq:
+            noting.apply_attributes(run.history, entry)
+
+
 def _was_held(run: LiveRun) -> bool:
     """Tell whether a worker had the run before; one that sleeps first has no entries to show for it."""
     return run.row.due_at is not None and run.row.due_at > run.row.created_at
@@ -91,20 +102,29 @@ def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None, flo
     matcher.collect()
     for entry in entries:
         delivered = history.apply(entry)
-        if entry.seq <= floor:
+        if entry.seq <= floor or run.body is None:
             continue
-        if entry.kind is Kind.INTENT or entry.meta.get("read"):
-            matcher.match(entry, history.steps[entry.ref or 0])
-        elif entry.kind is Kind.ROLLBACK:
-            matcher.match_rollback(entry)
-        elif entry.kind is Kind.APPROVAL:
-            matcher.match_approval(entry)
-        elif entry.kind in (Kind.ABANDONED, Kind.WITHDRAWN):
-            matcher.given_up.discard(entry.ref or 0)
+        _match(run, matcher, entry)
         if delivered is not None or entry.kind in TOLD:
             matcher.expect_none(entry)
+            # All that the body has said up to here is on record, or belongs to other code.
+            run.body.notes = Notes()
             run.advance(entry, delivered)
             matcher.collect()
+
+
+def _match(run: LiveRun, matcher: Matcher, entry: Entry) -> None:
+    """Find what an entry records among what the body asks for. Raises `Diverged`."""
+    if entry.kind is Kind.INTENT or entry.meta.get("read"):
+        matcher.match(entry, run.history.steps[entry.ref or 0])
+    elif entry.kind is Kind.ROLLBACK:
+        matcher.match_rollback(entry)
+    elif entry.kind is Kind.APPROVAL:
+        matcher.match_approval(entry)
+    elif entry.kind in (Kind.ABANDONED, Kind.WITHDRAWN):
+        matcher.given_up.discard(entry.ref or 0)
+    elif entry.kind in (Kind.ATTRIBUTES, Kind.PROGRESS) and entry.ref is None and run.body is not None:
+        run.body.notes.forget(attributes=entry.kind is Kind.ATTRIBUTES)
 
 
 def _fold_rest(run: LiveRun, entries: Sequence[Entry]) -> None:

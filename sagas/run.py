@@ -10,7 +10,7 @@ from typing import Any
 
 from amends.persistence.records import AuditRow, Cause, RunChange, RunRow, Serves
 from amends.persistence.records import Status as Stored
-from amends.sagas import approvals, asking, children, parents, settling, taking
+from amends.sagas import approvals, asking, children, noting, parents, settling, taking
 from amends.sagas.body import Body
 from amends.sagas.commands import AskPeople, Command, RollBack, StartOver
 from amends.sagas.compensation import UndoOrder
@@ -56,7 +56,8 @@ class LiveRun:
 
     `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
     are the outcomes of reads that wait for the next write, `elsewhere` what other workers
-    serve, `code` the need of a run that can only go on under other code than this worker's.
+    serve, `code` the need of a run that can only go on under other code than this worker's. `noted` are the
+    attributes that have changed since the last write; None where progress hasn't changed either.
     """
 
     def __init__(self, saga: Saga[..., Any] | None, row: RunRow, limits: Limits, *, worker: str = "") -> None:
@@ -72,6 +73,7 @@ class LiveRun:
         self.elsewhere: Sequence[Serves] = ()
         self.code = ""
         self.draft = Turn()
+        self.noted: set[str] | None = None
         self.reads: dict[int, Command] = {}
         self.dues: list[tuple[int, int]] = []
         self.executing: set[tuple[int, int, bool]] = set()
@@ -157,7 +159,7 @@ class LiveRun:
         body = Body(saga, current, created_at=row.created_at, limit=limit, floor=ref, no_pivot=row.no_pivot)
         if floor is not None:
             body.loop.now_ms, body.stays = floor.at, floor.meta.get("stays", "")
-        body.mailbox = Mailbox(letters)
+        body.mailbox, body.known = Mailbox(letters), self.history.attributes
         self.body, body.replaying = body, replaying
         body.start(arguments)
 
@@ -184,7 +186,7 @@ class LiveRun:
         if asked and self.history.pivoted:
             self.refuse_cancel(at)
         self.draft.entries.append(entry)
-        if not entry.meta.get("read"):
+        if entry.kind is not Kind.PROGRESS and not entry.meta.get("read"):
             self.draft.durable = True
         if self.history.decided:
             parents.tell_decided(self, at)
@@ -245,6 +247,7 @@ class LiveRun:
         if body is None:
             return
         commands = body.take_issued()
+        noting.collect(self, body, now)
         while body.given_up:
             ref = body.given_up.pop(0)
             if self.reads.pop(ref, None) is not None:
@@ -340,6 +343,8 @@ class LiveRun:
         entries = [*self.held, *draft.entries]
         draft.durable = durable or len(entries) >= MOST_HELD
         self.held, draft.entries = ([], entries) if draft.durable else (entries, [])
+        if draft.durable:
+            draft.shown = noting.shown(self)
         return draft
 
     def _withdraw(self, attempt: Attempt, now: int) -> None:

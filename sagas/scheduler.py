@@ -36,7 +36,8 @@ class Scheduler:
     """Brings runs to the driver: when they are due, when there is mail, when their worker has died.
 
     Each look at the database runs at most once at a time; asked for meanwhile, it runs once more after.
-    `claiming` is how many places in memory are kept free for what is being claimed.
+    `claiming` is how many places in memory are kept free for what is being claimed. `looked` is called
+    whenever it is time to look at runs.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Scheduler:
         self._next_due: int | None = None
         self._crowded = False
         self.claiming = 0
+        self.looked: Callable[[], None] = _nobody
         self._claims = Repeating(self._claim)
         self._mail = Repeating(self._read_mail)
         self._awaited = Repeating(self._read_awaited)
@@ -115,7 +117,8 @@ class Scheduler:
             self._mail.ask()
 
     def look_for_awaited(self) -> None:
-        """Look whether runs that somebody waits for have ended elsewhere."""
+        """Look whether runs that somebody waits for have ended elsewhere; let those look who watch runs."""
+        self.looked()
         if self._waits.awaited and not self._closed:
             self._awaited.ask()
 
@@ -231,6 +234,10 @@ class Scheduler:
                 function()
 
         self._handles.append(self._loop.call_later(seconds, again))
+
+
+def _nobody() -> None:
+    """Nobody looks."""
 
 
 def serves_of(worker: WorkerRow) -> Serves:

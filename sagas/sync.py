@@ -8,7 +8,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import (
@@ -24,10 +24,13 @@ from typing import (
     overload,
 )
 
+from amends.sagas.attributes import AttributeValue
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import CoordinatorClosed
 from amends.sagas.handle import Run
 from amends.sagas.operators import Acted, Operator
+from amends.sagas.states import Status
+from amends.sagas.watch import Change, Watch
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -168,6 +171,10 @@ class SyncRun(Generic[R]):
         """Wait for the run's result; see `Run.result`."""
         return self._thread.call(self._run.result(timeout))
 
+    def watch(self) -> SyncWatch:
+        """Watch the run: `for` gives it as it is, then as it changes; see `Run.watch`."""
+        return SyncWatch(self._thread, self._run.watch)
+
     status = Blocking(Run.status)
     cancel = Blocking(Run.cancel)
     journal = Blocking(Run.journal)
@@ -177,6 +184,30 @@ class SyncRun(Generic[R]):
 
     def _reach(self) -> tuple[LoopThread, Run[R]]:
         return self._thread, self._run
+
+
+class SyncWatch:
+    """An iterator of changes, with what `Watch` gives, blocking."""
+
+    def __init__(self, thread: LoopThread, watch: Callable[[], Watch]) -> None:
+        async def begun() -> Watch:
+            return watch()
+
+        self._thread = thread
+        self._watch = thread.call(begun())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Change:
+        """Give the next change; block until there is one."""
+        change = self._thread.call(self._next())
+        if change is None:
+            raise StopIteration
+        return change
+
+    async def _next(self) -> Change | None:
+        return await anext(self._watch, None)
 
 
 class SyncOperator:
@@ -283,6 +314,17 @@ class SyncCoordinator:
         """Give a run by its id; see `Coordinator.get`."""
         thread = self._open()
         return SyncRun(thread, thread.call(self._coordinator.get(id)))
+
+    def watch(
+        self,
+        *,
+        status: Status | str | None = None,
+        saga: str | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> SyncWatch:
+        """Watch runs: `for` gives each change of theirs from now on; see `Coordinator.watch`."""
+        watch = functools.partial(self._coordinator.watch, status=status, saga=saga, attributes=attributes)
+        return SyncWatch(self._open(), watch)
 
     def operator(self, by: str, *, dry_run: bool = False) -> SyncOperator:
         """Give what a person may do about runs that need one; see `Coordinator.operator`."""

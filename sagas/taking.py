@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import AuditRow, Cause, InboxRow
-from amends.sagas import approvals, asking, children, operating, parents
+from amends.sagas import approvals, asking, children, noting, operating, parents
 from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_undo, late_meta
 from amends.sagas.commands import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
 from amends.sagas.journal import OPERATOR, Kind, join_read
-from amends.sagas.news import Attempted, Beat, News
+from amends.sagas.news import Attempted, Beat, News, Noted
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.step import Step
@@ -29,6 +29,9 @@ def take(run: LiveRun, item: News, now: int) -> None:
         return
     if isinstance(item, Beat):
         _take_beat(run, item.ref, item.attempt, item.details, now)
+        return
+    noting.take(run, item, now)
+    if isinstance(item, Noted):
         return
     run.executing.discard((item.ref, item.attempt, item.undoing))
     command = run.reads.pop(item.ref, None)

@@ -146,6 +146,8 @@ class Store:
         run.taken.update(write.taken)
         if write.progressed:
             run.row = replace(run.row, lost=0)
+        if write.shown is not None:
+            run.row = replace(run.row, attributes=write.shown.attributes, progress=write.shown.progress)
         starts_itself = write.start is not None and write.start.id == write.run_id
         if write.change is not None and not starts_itself:
             run.row = _changed(run.row, write.change)

@@ -7,7 +7,7 @@ from typing import Any
 
 from amends.sagas.errors import DefinitionError
 from amends.sagas.executor import Executor, Settings
-from amends.sagas.news import Attempted, Beat
+from amends.sagas.news import Attempted, Beat, Noted
 from amends.sagas.outcome import Outcome
 from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
@@ -84,8 +84,8 @@ class _Alone(Stage):
         for attempt in self._attempts:
             executor.start(attempt)
 
-    def _done(self, _run_id: str, item: Attempted | Beat) -> None:
-        if isinstance(item, Beat):
+    def _done(self, _run_id: str, item: Attempted | Beat | Noted) -> None:
+        if isinstance(item, Beat | Noted):
             return
         self._failed = self._failed or item.outcome is not Outcome.LANDED
         self._left -= 1

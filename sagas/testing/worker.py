@@ -13,7 +13,7 @@ from amends.sagas.errors import StepTimeout
 from amends.sagas.executor import Executor, Settings
 from amends.sagas.failure import describe
 from amends.sagas.held import Hooks
-from amends.sagas.news import Attempt, Attempted, Beat
+from amends.sagas.news import Attempt, Attempted, Beat, Noted
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import STEPS
 from amends.sagas.run import Limits
@@ -115,10 +115,10 @@ class Worker:
         """Tell the driver something, unless the worker is dead then; a frozen one hears it when it wakes."""
         self.stage.loop.call_later(ms / 1000, self._say, say)
 
-    def hear(self, run_id: str, item: Attempted | Beat) -> None:
+    def hear(self, run_id: str, item: Attempted | Beat | Noted) -> None:
         """Take what came of a call, unless its answer is lost."""
         stage = self.stage
-        if isinstance(item, Beat):
+        if isinstance(item, Beat | Noted):
             self._say(functools.partial(self.driver.attempted, run_id, item))
             return
         mishap = self._lost_answers.pop((run_id, item.ref, item.attempt, item.undoing), None)
@@ -241,7 +241,7 @@ class _Gated(Executor):
         settings: Settings,
         *,
         now: Callable[[], int],
-        report: Callable[[str, Attempted | Beat], None],
+        report: Callable[[str, Attempted | Beat | Noted], None],
         gate: Callable[[Attempt], bool],
     ) -> None:
         super().__init__(settings, now=now, lease_good=lambda: True, report=report)

@@ -12,6 +12,7 @@ down_revision = None
 _ENDS = "'completed', 'compensated', 'partially_compensated', 'failed', 'cancelled'"
 _STATUSES = f"'open', 'compensating', 'parked', {_ENDS}"
 _CAUSES = "'error', 'cancel', 'deadline', 'operator'"
+_ATTRIBUTES = "'text', 'number', 'flag', 'moment'"
 _DECISIONS = "'pending', 'approved', 'rejected', 'expired', 'withdrawn'"
 
 
@@ -19,7 +20,18 @@ def upgrade() -> None:
     """Make all tables."""
     tables = context.config.attributes["tables"]
     maker = _Maker(tables.schema, tables.version.removesuffix("version"))
-    for make in (_runs, _journal, _inbox, _approvals, _votes, _workers, _schedules, _outbox, _audit):
+    for make in (
+        _runs,
+        _attributes,
+        _journal,
+        _inbox,
+        _approvals,
+        _votes,
+        _workers,
+        _schedules,
+        _outbox,
+        _audit,
+    ):
         make(maker)
 
 
@@ -97,6 +109,9 @@ def _runs(maker: _Maker) -> None:
         _key("root", nullable=True),
         _text("no_pivot", nullable=True),
         _text("waits_for", nullable=True),
+        _text("attributes", nullable=True),
+        _text("progress", nullable=True),
+        _number("changed"),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", f"status IN ({_STATUSES})"),
         maker.check("runs", "cause_known", f"cause IS NULL OR cause IN ({_CAUSES})"),
@@ -111,6 +126,21 @@ def _runs(maker: _Maker) -> None:
     maker.index("runs", "created", "created_at", "id")
     maker.index("runs", "children", "parent", "created_at", "id", where="parent IS NOT NULL")
     maker.index("runs", "tree", "root", where="root IS NOT NULL")
+    maker.index("runs", "changed", "changed")
+
+
+def _attributes(maker: _Maker) -> None:
+    maker.table(
+        "attributes",
+        _key("run_id"),
+        _key("name"),
+        _key("kind"),
+        _key("value"),
+        _number("created_at"),
+        maker.primary("attributes", "run_id", "name"),
+        maker.check("attributes", "kind_known", f"kind IN ({_ATTRIBUTES})"),
+    )
+    maker.index("attributes", "search", "name", "kind", "value", "created_at", "run_id")
 
 
 def _journal(maker: _Maker) -> None:
