@@ -66,17 +66,24 @@ class Amends:
 
     def worker(self, *arguments: str) -> "Worker":
         """Start a worker that stays."""
-        return Worker(self, *arguments)
+        return Worker(self, "worker", *arguments)
+
+    def watch(self, *arguments: str) -> "Worker":
+        """Start a watch that stays."""
+        return Worker(self, "watch", *arguments)
 
 
 class Worker:
-    """A running `amends worker`; leaving the block kills it. `lines` are what it has printed so far."""
+    """A running `amends worker`, or another command that stays; leaving the block kills it.
+
+    `lines` are what it has printed so far.
+    """
 
     def __init__(self, amends: Amends, *arguments: str) -> None:
         self.lines: list[str] = []
         self._coming: queue.Queue[str | None] = queue.Queue()
         self._process = subprocess.Popen(
-            [*PROGRAM, "worker", *arguments],
+            [*PROGRAM, *arguments],
             cwd=amends.directory,
             env=amends.environment(),
             stdin=subprocess.DEVNULL,

@@ -185,9 +185,9 @@ def test_runs_are_found_by_what_they_have_now(database_url: str) -> None:
         assert [row.id for row in database.runs(attributes=[GOLD])] == ["run-3", "run-0"]
         assert [row.id for row in database.runs(attributes=[GOLD], limit=1)] == ["run-3"]
         assert [row.id for row in database.runs(attributes=[GOLD], after="run-3")] == ["run-0"]
-        number = Searched("tier", AttributeKind.NUMBER, "gold")
-        assert database.runs(attributes=[number]) == []
-        assert database.runs(attributes=[GOLD, number]) == []
+        another = Searched("tier", AttributeKind.NUMBER, "gold")
+        assert database.runs(attributes=[another]) == []
+        assert database.runs(attributes=[GOLD, another]) == []
 
 
 def test_only_the_owner_says_what_a_run_shows(database_url: str) -> None:

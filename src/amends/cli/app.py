@@ -13,6 +13,7 @@ from amends.cli.group import Group
 from amends.cli.runs import export, runs, show
 from amends.cli.signal import signal
 from amends.cli.start import cancel, start
+from amends.cli.watch import watch
 from amends.cli.worker import worker
 
 PLAIN = None
@@ -54,6 +55,7 @@ app.command()(worker)
 app.command()(start)
 app.command()(runs)
 app.command()(show)
+app.command()(watch)
 app.command()(export)
 app.command()(signal)
 app.command()(cancel)

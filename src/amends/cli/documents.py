@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from amends.cli import words
+from amends.cli import shown, words
 from amends.cli.advice import commands
 from amends.cli.reading import View
 from amends.cli.story import Event, failure
 from amends.persistence.records import Loaded, RunRow
+from amends.sagas.attributes import attributes_of, progress_in
 from amends.sagas.compensation import owed, standing
 from amends.sagas.failure import Failure
 from amends.sagas.history import History
@@ -36,6 +37,7 @@ def run_document(run: RunRow, view: View) -> Document:
         "due_at": words.iso(run.due_at),
         "deadline_at": words.iso(run.deadline_at),
         "worker": run.owner,
+        **shown.as_json(attributes_of(run.attributes), progress_in(run.progress)),
     }
 
 

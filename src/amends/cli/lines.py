@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
-from amends.cli import below, words
+from amends.cli import below, shown, words
 from amends.cli.errors import flat
 from amends.cli.story import Event
+from amends.sagas.attributes import Progress, decoded
 from amends.sagas.failure import Failure
 from amends.sagas.journal import Said
 
@@ -24,6 +26,9 @@ MARKS = {
     "due": ("▸", "cyan"),
 }
 ENDS = {"completed": ("✓", "bold green"), "parked": ("■", "bold red"), "failed": ("✗", "bold red")}
+
+QUIET = ("started", "timer", "heartbeat", "attributes", "progress")
+"""Events that are told in a low voice."""
 
 DECIDED = {
     "cancel": "cancelled",
@@ -46,7 +51,7 @@ def mark(event: Event) -> tuple[str, str]:
     parked = event.what == "parked" or event.detail.get("said") == Said.PARKED
     if parked or event.what == "decision":
         return ("■", "bold red") if parked else ("↩", "yellow")
-    return "·", "dim" if event.what in ("started", "timer", "heartbeat") else ""
+    return "·", "dim" if event.what in QUIET else ""
 
 
 def line(event: Event, now: int) -> str:
@@ -197,6 +202,21 @@ def _heartbeat(event: Event, _now: int) -> str:
     return f"{event.step}: {'a sign of life' if not details else f'came as far as {_short(details)}'}"
 
 
+def _attributes(event: Event, _now: int) -> str:
+    values = decoded(event.detail.get("set", {}))
+    there = {name: value for name, value in values.items() if value is not None}
+    gone = [name for name in values if name not in there]
+    told = [f"shows {shown.listed(there)}"] if there else []
+    told += [f"shows {', '.join(gone)} no more"] if gone else []
+    return f"{f'{event.step}: ' if event.step else ''}{'; '.join(told)}"
+
+
+def _progress(event: Event, _now: int) -> str:
+    at = dt.datetime.fromtimestamp(event.at / 1000, dt.UTC)
+    told = Progress(event.detail.get("done", 0), event.detail.get("total"), event.detail.get("text"), at)
+    return f"{f'{event.step}: ' if event.step else ''}{shown.bar(told)}"
+
+
 def _overdue(_event: Event, _now: int) -> str:
     return "its deadline has passed, behind the point of no return: it goes forward"
 
@@ -263,6 +283,8 @@ TELL: dict[str, Callable[[Event, int], str]] = {
     "retry": _retry,
     "waived": _waived,
     "heartbeat": _heartbeat,
+    "attributes": _attributes,
+    "progress": _progress,
     "overdue": _overdue,
     "decision": _decision,
     "abandoned": _abandoned,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
-from amends.cli import words
+from amends.cli import shown, words
 from amends.cli.documents import run_document
 from amends.cli.errors import CommandError
 from amends.cli.group import complain
 from amends.cli.output import plain, render, write, write_json
 from amends.cli.reading import View, reading
 from amends.cli.statuses import UNSERVED, in_words, style_of
+from amends.persistence.attribute_records import Searched
 from amends.persistence.database import Database
 from amends.persistence.records import RunRow
 from amends.persistence.records import Status as Stored
+from amends.sagas.attributes import progress_in, searched
 from amends.sagas.states import Status, seen
 
 PAGE = 500
@@ -42,6 +44,7 @@ class Wanted:
     limit: int
     after: str | None
     parent: str | None = None
+    attributes: tuple[Searched, ...] = ()
 
     @classmethod
     def of(
@@ -52,14 +55,16 @@ class Wanted:
         limit: int,
         after: str | None,
         parent: str | None = None,
+        attributes: Sequence[str] | None = None,
     ) -> Wanted:
-        """Check what was typed. Raises `CommandError`."""
+        """Check what was typed. Raises `CommandError`, `InputInvalid`."""
         known = (*(status.value for status in Status), UNSERVED)
         if status is not None and status not in known:
             raise CommandError(f"there is no status {status!r}; there are: {', '.join(known)}")
         if since is not None:
             words.moment(since, 0)
-        return cls(status, saga, since, limit, after, parent)
+        given = searched(shown.given(attributes), "--attribute")
+        return cls(status, saga, since, limit, after, parent, given)
 
     def admits(self, run: RunRow, view: View) -> bool:
         """Tell whether a run has the status that is asked for."""
@@ -109,7 +114,13 @@ def _matching(database: Database, wanted: Wanted, view: View, status: Stored | N
     size = min(wanted.limit + 1, PAGE)
     while True:
         page = database.runs(
-            status=status, saga=wanted.saga, since=since, limit=size, after=after, parent=wanted.parent
+            status=status,
+            saga=wanted.saga,
+            since=since,
+            limit=size,
+            after=after,
+            parent=wanted.parent,
+            attributes=wanted.attributes,
         )
         yield from (run for run in page if wanted.admits(run, view))
         if len(page) < size:
@@ -124,8 +135,11 @@ def _table(runs: list[RunRow], view: View) -> Table:
     table.add_column("STATUS", no_wrap=True, overflow="ellipsis")
     table.add_column("STARTED", no_wrap=True)
     table.add_column("TOOK", no_wrap=True)
-    for run in runs:
-        table.add_row(*_cells(run, view))
+    progress = [progress_in(run.progress) for run in runs]
+    if any(progress):
+        table.add_column("PROGRESS", no_wrap=True, overflow="ellipsis")
+    for run, done in zip(runs, progress, strict=True):
+        table.add_row(*_cells(run, view), *([plain(shown.bar(done))] if done is not None else []))
     return table
 
 

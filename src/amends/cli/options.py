@@ -31,6 +31,12 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Wh
 By = Annotated[
     str | None, typer.Option("--as", metavar="NAME", help="Who asks, for the record; you by default.")
 ]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute", metavar="NAME=VALUE", help="Only runs that show this of themselves; repeatable."
+    ),
+]
 
 ActedRun = Annotated[str | None, typer.Argument(metavar="RUN", help="The run's id; left out with filters.")]
 ActedStep = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from amends.cli.options import DEFAULT_DATABASE, MOST, Database, Json, RunId
+from amends.cli.options import DEFAULT_DATABASE, MOST, Attributes, Database, Json, RunId
 
 
 def runs(
@@ -23,6 +23,7 @@ def runs(
         str | None, typer.Option(metavar="WHEN", help="Started since 2026-11-22, 2026-11-22T14:30, 2h, 3d.")
     ] = None,
     parent: Annotated[str | None, typer.Option(metavar="RUN", help="Only child runs of this run.")] = None,
+    attribute: Attributes = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=MOST, help="How many at most.")] = 50,
     after: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on behind this run: the next page.")
@@ -33,7 +34,8 @@ def runs(
     """List runs, newest first."""
     from amends.cli.listing import Wanted, list_runs  # noqa: PLC0415 - heavy
 
-    list_runs(database, Wanted.of(status, saga, since, limit, after, parent), as_json=json)
+    wanted = Wanted.of(status, saga, since, limit, after, parent, attribute)
+    list_runs(database, wanted, as_json=json)
 
 
 def show(run: RunId, *, json: Json = False, database: Database = DEFAULT_DATABASE) -> None:

@@ -90,7 +90,9 @@ class Teller:
         elif entry.kind in ENDINGS:
             self.events.append(self._attempt(row, entry.kind, entry.meta))
         elif entry.kind is Kind.BEAT:
-            self._beat(row)
+            self._merge(row, "heartbeat", {"details": _text(row)})
+        elif entry.kind is Kind.PROGRESS:
+            self._merge(row, "progress", entry.meta)
         else:
             waited = entry.at - before if entry.kind is Kind.FIRED and idle else None
             told = _other(row, entry.kind, entry.meta, waited)
@@ -130,11 +132,9 @@ class Teller:
         told = {name: meta[name] for name in KEPT if meta.get(name)}
         return Event(row.at, "retry", "", self._named(row), row.ref, row.attempt, handler, detail=told)
 
-    def _beat(self, row: EntryRow) -> None:
-        """Tell of the last sign of life: it stands for those of the same attempt before it."""
-        told = Event(
-            row.at, "heartbeat", "", self._named(row), row.ref, row.attempt, detail={"details": _text(row)}
-        )
+    def _merge(self, row: EntryRow, what: str, detail: dict[str, Any]) -> None:
+        """Tell how far it is: the last that was said stands for what the same attempt said before it."""
+        told = Event(row.at, what, "", self._named(row), row.ref, row.attempt, detail=detail)
         last = self.events[-1]
         if (last.what, last.ref, last.attempt) == (told.what, told.ref, told.attempt):
             self.events.pop()

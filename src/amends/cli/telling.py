@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from amends.cli import words
+from amends.cli import shown, words
 from amends.cli.advice import commands
 from amends.cli.documents import Document, left_standing, story_document
 from amends.cli.errors import CommandError
@@ -20,6 +20,7 @@ from amends.cli.reading import View, reading
 from amends.cli.statuses import UNSERVED, in_words, style_of
 from amends.cli.story import Event, failure, tell
 from amends.persistence.records import Loaded, RunRow
+from amends.sagas.attributes import attributes_of, progress_in
 from amends.sagas.compensation import owed
 from amends.sagas.history import History
 from amends.sagas.step_record import StepRecord, Undoing
@@ -65,6 +66,7 @@ def _told(loaded: Loaded, view: View, history: History) -> Iterator[tuple[str, T
         took = words.duration(run.ended_at - run.created_at)
         yield "ended", plain(f"{words.when(run.ended_at, now)}, took {took}")
     yield from _open_facts(run, view)
+    yield from _shown(run, now)
     yield "input", plain(_payload(run.input))
     if (error := failure(run.error)) is not None:
         yield "error", plain(brief(error), "red")
@@ -88,6 +90,16 @@ def _named(run: RunRow) -> Iterator[tuple[str, Text]]:
     yield "saga", plain(f"{run.saga}{version}")
     if run.parent is not None:
         yield "parent", plain(run.parent)
+
+
+def _shown(run: RunRow, now: int) -> Iterator[tuple[str, Text]]:
+    """Say what the run shows of itself."""
+    progress = progress_in(run.progress)
+    if progress is not None:
+        told = words.relative(round(progress.at.timestamp() * 1000), now)
+        yield "progress", plain(f"{shown.bar(progress)} ({told})")
+    if attributes := attributes_of(run.attributes):
+        yield "shows", plain(shown.listed(attributes))
 
 
 def _standing(effect: Document) -> str:
