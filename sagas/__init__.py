@@ -44,9 +44,11 @@ from amends.sagas.errors import (
     StepTimeout,
     UnknownSaga,
     UnsupportedDatabase,
+    WebhooksMissing,
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
+from amends.sagas.hooks import Hook, webhook
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Acted, Operator
@@ -60,6 +62,7 @@ from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
+from amends.sagas.webhook_urls import Webhooks
 
 __all__ = [
     "Acted",
@@ -80,6 +83,7 @@ __all__ = [
     "Effect",
     "Entry",
     "Fatal",
+    "Hook",
     "InputInvalid",
     "Kind",
     "Landed",
@@ -120,6 +124,8 @@ __all__ = [
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "Webhooks",
+    "WebhooksMissing",
     "WorkerLost",
     "continue_as_new",
     "current_run",
@@ -134,4 +140,5 @@ __all__ = [
     "sleep_until",
     "step",
     "uuid4",
+    "webhook",
 ]

@@ -181,10 +181,14 @@ class Body:
                 "let it end first"
             )
 
-    def open_scope(self) -> int:
-        """Begin a savepoint; gives its number."""
+    def next_number(self) -> int:
+        """Take the next number for something that isn't a call; no other is ever the same in this run."""
         self._count += 1
         return self._count
+
+    def open_scope(self) -> int:
+        """Begin a savepoint; gives its number."""
+        return self.next_number()
 
     def close_scope(self, number: int) -> None:
         """End a savepoint whose steps stay. Raises `DefinitionError` while some are under way."""

@@ -51,6 +51,9 @@ class RunningBody(Protocol):
     def next_letter(self, name: str) -> Coroutine[Any, Any, Letter]:
         """Wait for the next signal of a name."""
 
+    def next_number(self) -> int:
+        """Take the next number for something that isn't a call."""
+
     def open_scope(self) -> int:
         """Begin a savepoint; gives its number."""
 

@@ -24,8 +24,10 @@
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
     ├── CoordinatorClosed          the coordinator isn't open
+    ├── WebhooksMissing            webhook() where nobody said where webhooks lead
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
+    ├── (amends.sagas.webhooks)    SignatureInvalid
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
                                    DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
 """
@@ -70,6 +72,7 @@ __all__ = [
     "StepTimeout",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WebhooksMissing",
     "WorkerLost",
 ]
 
@@ -200,3 +203,7 @@ class OutsideRun(AmendsError):
 
 class CoordinatorClosed(AmendsError):
     """The coordinator isn't open; use it inside its `async with` block."""
+
+
+class WebhooksMissing(AmendsError):
+    """A body called `webhook()`, and the coordinator has no `webhooks=`."""
