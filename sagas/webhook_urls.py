@@ -23,7 +23,7 @@ FAMILY: Final = "webhook:"
 """The names of signals that come by webhooks of runs: `webhook:NAME:NUMBER`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Webhooks:
     """Where calls of a run's webhooks come in, and the secrets that sign their URLs.
 
@@ -37,7 +37,7 @@ class Webhooks:
 
     url: str
     secrets: InitVar[Secrets] = field(kw_only=True)
-    keys: Keys = field(init=False, repr=False, compare=False)
+    keys: Keys = field(init=False, repr=False)
 
     def __post_init__(self, secrets: Secrets) -> None:
         _check(self.url)
