@@ -24,6 +24,7 @@ from amends.sagas import (
     Webhooks,
     WebhooksMissing,
     continue_as_new,
+    receive,
     saga,
     savepoint,
     sleep,
@@ -359,6 +360,26 @@ async def test_every_webhook_has_a_number_of_its_own_also_after_a_new_beginning(
     assert len(set(urls)) == 9
     keys = Keys(NEW, "test")
     assert {read(keys, url.rpartition("/")[2]) for url in urls} > {("anew", "webhook:int:2")}
+
+
+@on_a_loop
+async def test_a_new_beginning_can_go_on_with_a_url_that_was_given_away(database_url: str) -> None:
+    @saga(name="hooks.goes_on")
+    async def goes_on(name: str = "", total: int = 0) -> int:
+        if not name:
+            hook = await webhook(int)
+            await give("goes_on", hook.url)
+            name = hook.name
+        number = await receive(int, name=name)
+        if number:
+            await continue_as_new(name, total + number)
+        return total
+
+    async with Coordinator(database_url, webhooks=HOOKS) as coordinator, door(coordinator) as client:
+        run = await coordinator.start(goes_on)
+        for number in (1, 10, 100, 0):
+            assert (await client.post(await given("goes_on"), json=number)).status_code == 200
+        assert await run.result(30) == 111
 
 
 @on_a_loop
