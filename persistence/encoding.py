@@ -46,6 +46,8 @@ class Encoder:
                 replace(told, row=replace(told.row, payload=self._some(told.row.payload)))
                 for told in write.tells
             ),
+            asks=tuple(replace(new, request=encode(new.request)) for new in write.asks),
+            vote=None if write.vote is None else replace(write.vote, payload=encode(write.vote.payload)),
         )
 
     def _some(self, data: bytes | None) -> bytes | None:
@@ -60,6 +62,8 @@ def _check_ids(write: Write) -> None:
     if write.inbox is not None:
         ids += (write.inbox.run_id, write.inbox.key)
     ids += [child.id for child in write.starts]
+    if write.vote is not None:
+        ids += (write.vote.approval_id, write.vote.by)
     for text in ids:
         if not storable(text):
             raise ValueError(f"{text!r} holds NUL or half of a surrogate pair, which databases don't store")

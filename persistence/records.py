@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from amends.persistence.approval_records import Closing, NewApproval, Vote
+
 
 class Status(StrEnum):
     """The stored status of a run; what a person sees of an open run is derived from it."""
@@ -57,7 +59,9 @@ class RunRow:
     `mail` counts the inbox rows ever written for the run; `lost` counts the take-overs from dead workers
     since the run last made progress; `needs` names what a parked or released run waits for
     (a compensation handler); `owner` is the worker that holds the run. `parent` to `no_pivot` are a child
-    run's (see `NewRun`). `unreadable` says why a payload couldn't be decoded (it is left empty then).
+    run's (see `NewRun`).
+    `waits_for` tells people what a released run waits for beside the time. `unreadable` says why a payload
+    couldn't be decoded (it is left empty then).
     """
 
     id: str
@@ -81,6 +85,7 @@ class RunRow:
     parent_ref: int | None = None
     root: str | None = None
     no_pivot: str | None = None
+    waits_for: str | None = None
     unreadable: str = ""
 
 
@@ -137,7 +142,7 @@ class RunChange:
     """The new state of a run's row, written whole.
 
     `release` gives the run up: no owner, to be claimed again from `due_at` on (never, when None, until
-    an inbox row wakes it). Releasing sets `lost` to 0.
+    an inbox row wakes it). Releasing sets `lost` to 0. `waits_for` tells people what it waits for.
     """
 
     status: Status
@@ -148,6 +153,7 @@ class RunChange:
     due_at: int | None = None
     release: bool = False
     needs: str | None = None
+    waits_for: str | None = None
 
 
 class Wake(StrEnum):
@@ -186,7 +192,8 @@ class Write:
     `tells` what other runs are told.
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
     the rest of the write, as `KNOWN`; otherwise such a row is done. `too_late` are lines for the audit trail
-    that are written where the inbox row is refused because the run has ended.
+    that are written where the inbox row is refused because the run has ended. `asks` are approvals that the
+    turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one.
     """
 
     run_id: str
@@ -204,6 +211,9 @@ class Write:
     starts: tuple[NewRun, ...] = ()
     tells: tuple[Tell, ...] = ()
     too_late: tuple[AuditRow, ...] = ()
+    asks: tuple[NewApproval, ...] = ()
+    closes: tuple[Closing, ...] = ()
+    vote: Vote | None = None
 
 
 class Written(StrEnum):
@@ -222,6 +232,8 @@ class Written(StrEnum):
     """An inbox row whose key is there already, where a fresh one was asked for."""
     ENDED = "ended"
     """An inbox row for a run that has ended."""
+    CLOSED = "closed"
+    """A vote that doesn't count; the receipt says why."""
     UNKNOWN_RUN = "unknown_run"
     """An inbox row for a run that doesn't exist."""
 

@@ -42,7 +42,8 @@ class Standing:
 class RunInfo:
     """One run in a list: what it is, how it stands, and when.
 
-    `cause` says what ended it, `parent` names the run above a child run.
+    `cause` says what ended it, `parent` names the run above a child run. `waits_for` says what a waiting run
+    waits for beside the time: `signal 'paid'`.
     """
 
     id: str
@@ -56,6 +57,7 @@ class RunInfo:
     deadline_at: dt.datetime | None
     worker: str | None
     parent: str | None = None
+    waits_for: str | None = None
 
 
 class Run(Generic[R]):

@@ -68,11 +68,12 @@ def _stored(status: Status | None) -> Stored | None:
 
 
 def _info(row: RunRow, now: int) -> RunInfo:
+    status = seen(row, now)
     return RunInfo(
         row.id,
         row.saga,
         row.version,
-        seen(row, now),
+        status,
         None if row.cause is None else row.cause.value,
         moment(row.created_at),
         None if row.ended_at is None else moment(row.ended_at),
@@ -80,4 +81,5 @@ def _info(row: RunRow, now: int) -> RunInfo:
         None if row.deadline_at is None else moment(row.deadline_at),
         row.owner,
         row.parent,
+        row.waits_for if status is Status.WAITING else None,
     )

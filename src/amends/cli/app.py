@@ -11,6 +11,7 @@ from amends.cli.audit import audit, owed
 from amends.cli.db import app as db
 from amends.cli.group import Group
 from amends.cli.runs import export, runs, show
+from amends.cli.signal import signal
 from amends.cli.start import cancel, start
 from amends.cli.worker import worker
 
@@ -54,6 +55,7 @@ app.command()(start)
 app.command()(runs)
 app.command()(show)
 app.command()(export)
+app.command()(signal)
 app.command()(cancel)
 app.command()(retry)
 app.command()(resolve)
