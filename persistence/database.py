@@ -151,6 +151,10 @@ class Database:
             receipts = self._store.write(connection, encoded, None, wait=True)
         return [receipt for receipt in receipts if receipt is not None]
 
+    def run_on(self, connection: Connection, run_id: str) -> RunRow | None:
+        """Return a run as a caller's connection sees it, with what its transaction has written; or None."""
+        return self._queries.run_on(connection, run_id)
+
     @property
     def guests(self) -> Guests:
         """Return what steps' and callers' transactions need of the database."""

@@ -15,6 +15,7 @@ from amends.persistence.errors import CommittedByStep, UnsupportedDatabase
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+AUTOCOMMIT: Final = "the connection is in autocommit, so there is no transaction to join: take one that isn't"
 _committing: Final[set[Connection]] = set()
 
 

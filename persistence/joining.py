@@ -13,6 +13,7 @@ from sqlalchemy.pool import Pool
 from amends.persistence.backend import Backend
 from amends.persistence.errors import AmendsError, DatabaseUnavailable, OtherDatabase
 from amends.persistence.faults import words_of
+from amends.persistence.guests import AUTOCOMMIT
 
 
 class Joining:
@@ -25,8 +26,11 @@ class Joining:
     def check(self, connection: Connection) -> None:
         """Raise `OtherDatabase` unless the connection provably leads to the log.
 
-        The engine of `Coordinator.engine` does by itself; another one is asked where it leads.
+        One of `Coordinator.engine`'s does by itself; another one is asked where it leads.
+        Raises `DatabaseUnavailable` in autocommit, where there is no transaction to join.
         """
+        if getattr(connection.connection.driver_connection, "autocommit", None) is True:
+            raise DatabaseUnavailable(AUTOCOMMIT)
         if connection.engine.pool is self._backend.engine.pool:
             return
         if connection.dialect.name != self._backend.engine.dialect.name:

@@ -196,14 +196,15 @@ class _ExecuteMany:
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
         _refuse_nul(rows)
+        if not rows:
+            return
         if type(connection.dialect) is not self._dialect:
             names = [f"cell_{name}" for name in self._columns]
             connection.execute(self._statement, [dict(zip(names, row, strict=True)) for row in rows])
             return
         if self._pick is not None:
             rows = [self._pick(row) for row in rows]
-        if rows:
-            on_driver(connection, self._sql, rows, many=True)
+        on_driver(connection, self._sql, rows, many=True)
 
 
 def _refuse_nul(rows: Sequence[tuple[Cell, ...]]) -> None:

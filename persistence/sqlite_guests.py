@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.sql.schema import Table
 
 from amends.persistence.errors import DatabaseUnavailable
-from amends.persistence.guests import asyncio_driver, guarded
+from amends.persistence.guests import AUTOCOMMIT, asyncio_driver, guarded
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -82,6 +82,4 @@ class SqliteGuests:
         """Take the file's lock, which any statement that may write does."""
         connection.execute(self._nothing)
         if not getattr(connection.connection.driver_connection, "in_transaction", True):
-            raise DatabaseUnavailable(
-                "the connection is in autocommit, so there is no transaction to join: take one that isn't"
-            )
+            raise DatabaseUnavailable(AUTOCOMMIT)

@@ -19,6 +19,7 @@ from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import (
     ActionRefused,
     AmendsError,
+    CommittedByStep,
     CoordinatorClosed,
     DatabaseNewer,
     DatabaseNotReady,
@@ -30,6 +31,7 @@ from amends.sagas.errors import (
     NoEffect,
     NonDeterminism,
     NotInBody,
+    OtherDatabase,
     OutsideRun,
     PayloadTooLarge,
     RecordUnreadable,
@@ -44,6 +46,7 @@ from amends.sagas.errors import (
     StepTimeout,
     UnknownSaga,
     UnsupportedDatabase,
+    WaitsForItself,
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
@@ -67,6 +70,7 @@ __all__ = [
     "ActionRefused",
     "AmendsError",
     "Codec",
+    "CommittedByStep",
     "Compensation",
     "Coordinator",
     "CoordinatorClosed",
@@ -91,6 +95,7 @@ __all__ = [
     "OnUnknown",
     "Operator",
     "Outcome",
+    "OtherDatabase",
     "OutsideRun",
     "Owed",
     "PayloadTooLarge",
@@ -122,6 +127,7 @@ __all__ = [
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WorkerLost",
     "continue_as_new",
     "current_run",

@@ -23,21 +23,25 @@
     ├── NonDeterminism             the body asks for something else than the journal says
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
+    ├── WaitsForItself             a write would wait for a transaction that its own caller holds open
     ├── CoordinatorClosed          the coordinator isn't open
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
-                                   DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
+                                   DatabaseReadOnly, DatabaseUnavailable, OtherDatabase,
+                                   CommittedByStep, RecordUnreadable
 """
 
 from __future__ import annotations
 
 from amends.persistence.errors import (
     AmendsError,
+    CommittedByStep,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    OtherDatabase,
     RecordUnreadable,
     UnsupportedDatabase,
 )
@@ -45,6 +49,7 @@ from amends.persistence.errors import (
 __all__ = [
     "ActionRefused",
     "AmendsError",
+    "CommittedByStep",
     "CoordinatorClosed",
     "DatabaseNewer",
     "DatabaseNotReady",
@@ -56,6 +61,7 @@ __all__ = [
     "NoEffect",
     "NonDeterminism",
     "NotInBody",
+    "OtherDatabase",
     "OutsideRun",
     "PayloadTooLarge",
     "RecordUnreadable",
@@ -70,6 +76,7 @@ __all__ = [
     "StepTimeout",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WorkerLost",
 ]
 
@@ -196,6 +203,10 @@ class NotInBody(AmendsError):
 
 class OutsideRun(AmendsError):
     """Something that only works in a run's body or in a step was called outside one."""
+
+
+class WaitsForItself(AmendsError):
+    """A write of the coordinator's would wait for a SQLite transaction that its own caller holds open."""
 
 
 class CoordinatorClosed(AmendsError):

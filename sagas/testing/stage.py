@@ -10,11 +10,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from amends.persistence.apart import apart
 from amends.persistence.records import InboxRow, NewRun, Receipt, Wake, Write
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempt
 from amends.sagas.outcome import Effect
 from amends.sagas.registry import STEPS
+from amends.sagas.room import Room
 from amends.sagas.saga import Saga
 from amends.sagas.testing.ledger import Ledger
 from amends.sagas.testing.mishaps import FAILURES, Mishap, Mishaps, Point
@@ -64,6 +66,7 @@ class Stage:
         self.wrongs: list[str] = []
         self.lines: list[str] = []
         self.in_flight = 0
+        self.room: Room | None = None
         self.before: Any = None
         self.after: Any = None
         self._data = data
@@ -96,6 +99,8 @@ class Stage:
         log.disabled, was = True, log.disabled
         try:
             self._in_world("reset")
+            made = apart(getattr(self._world, "engine", None))
+            self.room = None if made is None else Room(*made, self.now)
             self.before = self._in_world("snapshot")
             self.loop.call_soon(self._begin)
             self.loop.run()
