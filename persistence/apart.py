@@ -25,6 +25,7 @@ class ApartGuests:
         self.engine: Engine = guarded(engine.execution_options())
         self.at_once = 1
         self.longest_ms: int | None = None
+        self.made: list[Engine] = []
         self.turn: threading.Lock | None = None
 
     def async_engine(self) -> AsyncEngine:

@@ -238,7 +238,7 @@ class Database:
         writers = list(self._writers)
         for writer in writers:
             writer.forget()
-        for engine in self._backend.engines:
+        for engine in (*self._backend.engines, *self._backend.guests.made):
             _inherited.append((engine.pool, writers))
             engine.dispose(close=False)
 

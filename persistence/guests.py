@@ -28,6 +28,8 @@ class Guests(Protocol):
     """So many steps' transactions go on side by side."""
     longest_ms: int | None
     """So long one of them may take, whatever its step's time-out is; None: no bound of the database's."""
+    made: list[Engine]
+    """What is below the async engines that were made."""
     turn: threading.Lock | None
     """Where there is one writer at a time: held by whoever in this process is writing."""
 

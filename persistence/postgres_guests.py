@@ -33,6 +33,7 @@ class PostgresGuests:
         self.engine: Engine = guarded(create_engine(url, **self._options))
         self.at_once = AT_ONCE
         self.longest_ms: int | None = None
+        self.made: list[Engine] = []
         self.turn: threading.Lock | None = None
 
     def async_engine(self) -> AsyncEngine:
@@ -41,7 +42,7 @@ class PostgresGuests:
             engine: AsyncEngine = create(
                 self._url.set(drivername="postgresql+psycopg_async"), **self._options
             )
-        guarded(engine.sync_engine)
+        self.made.append(guarded(engine.sync_engine))
         return engine
 
     def limit(self, connection: Connection, ms: int) -> None:

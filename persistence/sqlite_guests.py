@@ -30,6 +30,7 @@ class SqliteGuests:
         self.at_once = 1
         # The lease is renewed by writing, and while a step writes nobody else does.
         self.longest_ms: int | None = lease_ms // 2
+        self.made: list[Engine] = []
         self.turn: threading.Lock | None = threading.Lock()
         self._path = path
         self._url = url
@@ -56,7 +57,7 @@ class SqliteGuests:
         def _begin(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-        guarded(engine.sync_engine)
+        self.made.append(guarded(engine.sync_engine))
         return engine
 
     def limit(self, connection: Connection, ms: int) -> None:

@@ -222,9 +222,11 @@ class Transacting:
             self._timer.start()
 
     def _expire(self) -> None:
+        """End an attempt that has held the database for too long; one that commits already ends soon."""
         with self._guard:
-            if self._state is State.WORKING:
-                self._state = State.EXPIRED
+            if self._state is not State.WORKING:
+                return
+            self._state = State.EXPIRED
         self._over.set()
         self._break_off()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from amends.persistence.apart import apart
 from amends.persistence.records import InboxRow, NewRun, Receipt, Wake, Write
+from amends.sagas.errors import DefinitionError
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempt
 from amends.sagas.outcome import Effect
@@ -83,6 +84,7 @@ class Stage:
         self._failing: dict[tuple[str, int], tuple[Mishap, int]] = {}
         self._looking: set[int] = set()
         self._checking = False
+        self._lacking = ""
 
     @property
     def run(self) -> StoredRun | None:
@@ -95,7 +97,10 @@ class Stage:
         return hashlib.blake2b("\n".join(self.lines).encode(), digest_size=12).hexdigest()
 
     def play(self) -> Stage:
-        """Play the run to its end. Whatever is wrong with it is there to be read afterwards."""
+        """Play the run to its end. Whatever is wrong with it is there to be read afterwards.
+
+        Raises `DefinitionError` for transactional steps in a world without an engine.
+        """
         log.disabled, was = True, log.disabled
         try:
             self._in_world("reset")
@@ -112,6 +117,11 @@ class Stage:
                 worker.driver.fenced()
             self.loop.end()
             log.disabled = was
+        if self._lacking:
+            raise DefinitionError(
+                f"step {self._lacking!r} is a transaction, and the world has no attribute `engine`: give it "
+                "a SQLAlchemy engine on a database of the test's"
+            )
         return self
 
     def now(self) -> int:
@@ -150,6 +160,9 @@ class Stage:
         self._calls += 1
         point = Point("call", self._calls, _called(attempt), self.now(), worker.name, attempt)
         self._check_call(attempt)
+        step = STEPS.get(attempt.name)
+        if self.room is None and step is not None and step.given is not None:
+            self._lacking = attempt.name
         mishap = self._standing(attempt) or self._meet(point)
         if mishap in FAILURES and not attempt.undoing:
             self._failing.setdefault((attempt.run_id, attempt.ref), (mishap, self._calls))

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, delete
+from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.orm import Session
 
 from amends.persistence.database import Database
+from amends.persistence.tables import tables_in
 from amends.sagas import (
     ActionRefused,
     Coordinator,
@@ -394,3 +395,25 @@ async def test_a_pivot_may_be_a_transaction(database_url: str, books: Engine) ->
         assert rows(books) == ["decided"]
         with pytest.raises(ActionRefused):
             await coordinator.undo(run.id)
+
+
+@on_a_loop
+async def test_a_completed_run_is_undone_in_transactions(database_url: str, books: Engine) -> None:
+    """S19, S26: by the recorded results, which pass the codec like any payload."""
+
+    class Reversed:
+        def encode(self, data: bytes) -> bytes:
+            return data[::-1] + b"!"
+
+        def decode(self, data: bytes) -> bytes:
+            return data[:-1][::-1]
+
+    async with Coordinator(database_url, codec=Reversed()) as coordinator:
+        run = await coordinator.start(adds, "a", "b")
+        await run.result(30)
+        with books.connect() as db:
+            table = tables_in(prefix="amends_") if db.dialect.name == "sqlite" else tables_in(schema="amends")
+            assert sorted(db.execute(select(table.transactions.c.result)).scalars()) == [b"1!", b"2!"]
+        await coordinator.undo(run.id)
+        assert await ended(run) is Status.COMPENSATED
+    assert rows(books) == []

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, delete, insert, select
 
-from amends.sagas import Undo, saga, step, transaction
-from amends.sagas.testing import CrashTestFailed, crash_test, simulate
+from amends.sagas import DefinitionError, Undo, saga, step, transaction
+from amends.sagas.testing import crash_test, simulate
 from tests.sagas.ledgers import METADATA, ROWS
 
 
@@ -78,5 +78,5 @@ def test_a_world_without_an_engine_is_told_what_it_lacks() -> None:
         def reset(self) -> None: ...
         def snapshot(self) -> None: ...
 
-    with pytest.raises(CrashTestFailed, match="engine"):
+    with pytest.raises(DefinitionError, match="engine"):
         crash_test(adds, ("a", "b"), world=Empty(), most=1)
