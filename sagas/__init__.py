@@ -1,6 +1,8 @@
 """Sagas: multi-step work that either finishes or makes amends."""
 
+from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
+from amends.sagas.approving import Decision, approval
 from amends.sagas.check import DeterminismWarning
 from amends.sagas.context import (
     CurrentRun,
@@ -16,15 +18,18 @@ from amends.sagas.context import (
     uuid4,
 )
 from amends.sagas.coordinator import Coordinator
+from amends.sagas.deciding import Approval
 from amends.sagas.errors import (
     ActionRefused,
     AmendsError,
+    ApprovalNotFound,
     CommittedByStep,
     CoordinatorClosed,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    DecisionRefused,
     DefinitionError,
     Fatal,
     InputInvalid,
@@ -69,6 +74,9 @@ __all__ = [
     "Acted",
     "ActionRefused",
     "AmendsError",
+    "Approval",
+    "ApprovalNotFound",
+    "ApprovalStatus",
     "Codec",
     "CommittedByStep",
     "Compensation",
@@ -80,6 +88,8 @@ __all__ = [
     "DatabaseNotReady",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "Decision",
+    "DecisionRefused",
     "DefinitionError",
     "DeterminismWarning",
     "Effect",
@@ -129,6 +139,7 @@ __all__ = [
     "UnsupportedDatabase",
     "WaitsForItself",
     "WorkerLost",
+    "approval",
     "continue_as_new",
     "current_run",
     "current_step",

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
 from sqlalchemy import Engine
 
+from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
 from amends.sagas import checked
+from amends.sagas.deciding import Approval, Deciding
 from amends.sagas.desk import Desk, not_found
 from amends.sagas.errors import (
     CoordinatorClosed,
@@ -50,6 +52,7 @@ Ts = TypeVarTuple("Ts")
 Infos = list[RunInfo]
 Entries = list[Entry]
 Obligations = list[Owed]
+Approvals = list[Approval]
 
 DORMANT_AFTER_MS = 1_000
 """So long a run with nothing to do stays in memory. Under a given clock, nobody knows when that is over."""
@@ -125,6 +128,7 @@ class Coordinator:
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
+        self._deciding = Deciding(self.desk)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
     @classmethod
@@ -254,6 +258,45 @@ class Coordinator:
         data = self._starts.encode(defined, args)
         await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id)
         return Run(self, run_id, defined)
+
+    async def approvals(
+        self,
+        status: ApprovalStatus | str | None = "pending",
+        *,
+        run_id: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Approvals:
+        """List what people are asked to decide, the oldest first.
+
+        `status` is one of `ApprovalStatus`, None for all; `run_id` gives one run's, `after` is the last id of
+        the page before. Raises `InputInvalid`.
+        """
+        return await self._deciding.list(status=status, run_id=run_id, limit=limit, after=after)
+
+    async def decide(
+        self,
+        approval_id: str,
+        *,
+        approved: bool,
+        by: str,
+        reason: str | None = None,
+        values: Any = None,
+        how: str = "api",
+        digest: str | None = None,
+    ) -> None:
+        """Decide for somebody; returns once that is durable. It counts once, and is in the audit trail.
+
+        `by` is believed: who lets people in has to know them. `values` are what they filled in, by name, or
+        an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
+        the decision is bound to what that one showed.
+        Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form, and `DecisionRefused`
+        where somebody has decided already, the time is over, the run no longer waits for it, or `by` may not
+        decide.
+        """
+        await self._deciding.decide(
+            approval_id, approved=approved, by=by, reason=reason, values=values, how=how, digest=digest
+        )
 
     async def cancel(
         self,

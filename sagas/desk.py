@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable
 
+from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
 from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
 from amends.sagas.errors import RunNotFound
@@ -63,6 +65,22 @@ class Desk:
         """Give a run's audit trail, in order."""
         parts = self._asked(run_id)
         return await parts.scheduler.read(parts.database.audit, run_id)
+
+    async def approvals(
+        self,
+        *,
+        id: str | None = None,
+        status: ApprovalStatus | None = None,
+        run_id: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ApprovalRow]:
+        """List approvals, the oldest first, behind approval `after`."""
+        parts = self._opened()
+        ask = functools.partial(
+            parts.database.approvals, id=id, status=status, run_id=run_id, limit=limit, after=after
+        )
+        return await parts.scheduler.read(ask)
 
     async def owed(self) -> list[Owed]:
         """Give the compensations owed by runs that haven't ended. Raises `RecordUnreadable`."""

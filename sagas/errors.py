@@ -11,6 +11,8 @@
     ├── RunNotFound                no run has this id
     ├── RunEnded                   the run has ended already
     ├── ActionRefused              an operator's act doesn't fit the run as it stands
+    │   └── DecisionRefused        a decision doesn't count: who, when, or of what
+    ├── ApprovalNotFound           no approval has this id
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -49,12 +51,14 @@ from amends.persistence.errors import (
 __all__ = [
     "ActionRefused",
     "AmendsError",
+    "ApprovalNotFound",
     "CommittedByStep",
     "CoordinatorClosed",
     "DatabaseNewer",
     "DatabaseNotReady",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "DecisionRefused",
     "DefinitionError",
     "Fatal",
     "InputInvalid",
@@ -119,6 +123,14 @@ class RunEnded(AmendsError):
 
 class ActionRefused(AmendsError):
     """What an operator asked for doesn't fit the run as it stands, or somebody was quicker."""
+
+
+class DecisionRefused(ActionRefused):
+    """A decision about an approval doesn't count, and nothing has changed; the message says why."""
+
+
+class ApprovalNotFound(AmendsError):
+    """No approval in this database has this id."""
 
 
 class UnknownSaga(AmendsError):

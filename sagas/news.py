@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from amends.persistence.approval_records import Closing, NewApproval
 from amends.persistence.records import AuditRow, InboxRow, NewRun, RunChange, Tell
 from amends.sagas.journal import Entry
 from amends.sagas.outcome import Outcome
@@ -83,7 +84,8 @@ class Turn:
     """What one turn wants written, and what is to be done once it is.
 
     `attempts` start after the commit; where `durable` is false nothing has to be written first. `starts` are
-    child runs, `tells` messages to other runs, both written with the turn.
+    child runs, `tells` messages to other runs, `asks` and `closes` approvals, all written with the turn.
+    `contends` tells that it must lose to a message that the run hasn't taken.
     `wake_at` is when the run has to be looked at again without news; `idle` says that nothing of it is
     under way in this process. `needs` names a handler that this process lacks.
     """
@@ -94,6 +96,9 @@ class Turn:
     tells: list[Tell] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
+    asks: list[NewApproval] = field(default_factory=list)
+    closes: list[Closing] = field(default_factory=list)
+    contends: bool = False
     change: RunChange | None = None
     durable: bool = False
     progressed: bool = False

@@ -296,6 +296,8 @@ class SyncCoordinator:
 
     list = Blocking(Coordinator.list)
     signal = Blocking(Coordinator.signal)
+    approvals = Blocking(Coordinator.approvals)
+    decide = Blocking(Coordinator.decide)
     cancel = Blocking(Coordinator.cancel)
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)

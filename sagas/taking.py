@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import AuditRow, Cause, InboxRow
-from amends.sagas import asking, children, operating, parents
+from amends.sagas import approvals, asking, children, operating, parents
 from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_undo, late_meta
-from amends.sagas.body import Command
+from amends.sagas.commands import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
 from amends.sagas.journal import OPERATOR, Kind, join_read
@@ -145,6 +145,8 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
         children.take(run, row, meta, now)
     elif row.kind == Kind.SIGNAL:
         run.tell(Kind.SIGNAL, now, name=meta["name"], meta={"id": meta["id"]}, payload=row.payload)
+    elif row.kind == Kind.DECIDED:
+        approvals.take(run, row, meta, now)
     elif row.kind == Kind.GRANTED:
         _take_grant(run, meta["path"], now)
     else:
