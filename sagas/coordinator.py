@@ -274,6 +274,10 @@ class Coordinator:
         """
         return await self._deciding.list(status=status, run_id=run_id, limit=limit, after=after)
 
+    async def approval(self, approval_id: str) -> Approval:
+        """Give one approval. Raises `ApprovalNotFound`."""
+        return await self._deciding.get(approval_id)
+
     async def decide(
         self,
         approval_id: str,

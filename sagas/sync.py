@@ -174,6 +174,7 @@ class SyncRun(Generic[R]):
 
     status = Blocking(Run.status)
     cancel = Blocking(Run.cancel)
+    wake_up = Blocking(Run.wake_up)
     journal = Blocking(Run.journal)
     export = Blocking(Run.export)
     left_standing = Blocking(Run.left_standing)
@@ -297,6 +298,7 @@ class SyncCoordinator:
     list = Blocking(Coordinator.list)
     signal = Blocking(Coordinator.signal)
     approvals = Blocking(Coordinator.approvals)
+    approval = Blocking(Coordinator.approval)
     decide = Blocking(Coordinator.decide)
     cancel = Blocking(Coordinator.cancel)
     undo = Blocking(Coordinator.undo)
