@@ -23,6 +23,7 @@ from amends.sagas.errors import (
     ActionRefused,
     AmendsError,
     ApprovalNotFound,
+    CommittedByStep,
     CoordinatorClosed,
     DatabaseNewer,
     DatabaseNotReady,
@@ -35,6 +36,7 @@ from amends.sagas.errors import (
     NoEffect,
     NonDeterminism,
     NotInBody,
+    OtherDatabase,
     OutsideRun,
     PayloadTooLarge,
     RecordUnreadable,
@@ -49,6 +51,7 @@ from amends.sagas.errors import (
     StepTimeout,
     UnknownSaga,
     UnsupportedDatabase,
+    WaitsForItself,
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
@@ -64,6 +67,7 @@ from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 
 __all__ = [
@@ -74,6 +78,7 @@ __all__ = [
     "ApprovalNotFound",
     "ApprovalStatus",
     "Codec",
+    "CommittedByStep",
     "Compensation",
     "Coordinator",
     "CoordinatorClosed",
@@ -99,6 +104,7 @@ __all__ = [
     "NotLanded",
     "OnUnknown",
     "Operator",
+    "OtherDatabase",
     "Outcome",
     "OutsideRun",
     "Owed",
@@ -126,10 +132,12 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "Transaction",
     "Undo",
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WorkerLost",
     "approval",
     "continue_as_new",
@@ -144,5 +152,6 @@ __all__ = [
     "sleep",
     "sleep_until",
     "step",
+    "transaction",
     "uuid4",
 ]

@@ -25,21 +25,25 @@
     ├── NonDeterminism             the body asks for something else than the journal says
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
+    ├── WaitsForItself             a write would wait for a transaction that its own caller holds open
     ├── CoordinatorClosed          the coordinator isn't open
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
-                                   DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
+                                   DatabaseReadOnly, DatabaseUnavailable, OtherDatabase,
+                                   CommittedByStep, RecordUnreadable
 """
 
 from __future__ import annotations
 
 from amends.persistence.errors import (
     AmendsError,
+    CommittedByStep,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    OtherDatabase,
     RecordUnreadable,
     UnsupportedDatabase,
 )
@@ -48,6 +52,7 @@ __all__ = [
     "ActionRefused",
     "AmendsError",
     "ApprovalNotFound",
+    "CommittedByStep",
     "CoordinatorClosed",
     "DatabaseNewer",
     "DatabaseNotReady",
@@ -60,6 +65,7 @@ __all__ = [
     "NoEffect",
     "NonDeterminism",
     "NotInBody",
+    "OtherDatabase",
     "OutsideRun",
     "PayloadTooLarge",
     "RecordUnreadable",
@@ -74,6 +80,7 @@ __all__ = [
     "StepTimeout",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WorkerLost",
 ]
 
@@ -208,6 +215,10 @@ class NotInBody(AmendsError):
 
 class OutsideRun(AmendsError):
     """Something that only works in a run's body or in a step was called outside one."""
+
+
+class WaitsForItself(AmendsError):
+    """A write of the coordinator's would wait for a SQLite transaction that its own caller holds open."""
 
 
 class CoordinatorClosed(AmendsError):
