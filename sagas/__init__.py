@@ -23,6 +23,7 @@ from amends.sagas.errors import (
     ActionRefused,
     AmendsError,
     ApprovalNotFound,
+    CommittedByStep,
     CoordinatorClosed,
     DatabaseNewer,
     DatabaseNotReady,
@@ -35,6 +36,7 @@ from amends.sagas.errors import (
     NoEffect,
     NonDeterminism,
     NotInBody,
+    OtherDatabase,
     OutsideRun,
     PayloadTooLarge,
     RecordUnreadable,
@@ -49,6 +51,7 @@ from amends.sagas.errors import (
     StepTimeout,
     UnknownSaga,
     UnsupportedDatabase,
+    WaitsForItself,
     WebhooksMissing,
     WorkerLost,
 )
@@ -66,6 +69,7 @@ from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 from amends.sagas.webhook_urls import Webhooks
 
@@ -77,6 +81,7 @@ __all__ = [
     "ApprovalNotFound",
     "ApprovalStatus",
     "Codec",
+    "CommittedByStep",
     "Compensation",
     "Coordinator",
     "CoordinatorClosed",
@@ -103,6 +108,7 @@ __all__ = [
     "NotLanded",
     "OnUnknown",
     "Operator",
+    "OtherDatabase",
     "Outcome",
     "OutsideRun",
     "Owed",
@@ -130,10 +136,12 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "Transaction",
     "Undo",
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "Webhooks",
     "WebhooksMissing",
     "WorkerLost",
@@ -150,6 +158,7 @@ __all__ = [
     "sleep",
     "sleep_until",
     "step",
+    "transaction",
     "uuid4",
     "webhook",
 ]

@@ -28,6 +28,7 @@ from amends.sagas.errors import (
 )
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
+from amends.sagas.joining import Joinable
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.listing import list_runs
 from amends.sagas.obligations import Owed
@@ -177,16 +178,23 @@ class Coordinator:
         saga: Callable[[*Ts], Awaitable[R]],
         *args: *Ts,
         id: str | None = None,
+        connection: Joinable | None = None,
     ) -> Run[R]:
         """Start a run, durably; the same id, saga and input again give the same run.
 
-        `id` is the run's id, unique in the database; left out, it is a fresh UUID.
+        `id` is the run's id, unique in the database; left out, it is a fresh UUID. `connection` is one of
+        SQLAlchemy's connections or sessions, sync or async, to the coordinator's database: the run exists if
+        and only if its transaction commits, and begins soon after.
         Raises `InputInvalid` when the arguments don't fit, `PayloadTooLarge`, and `StartConflict` when the id
-        belongs to a run of another saga or with other input.
+        belongs to a run of another saga or with other input; `OtherDatabase` and `DatabaseUnavailable` for a
+        connection, `WaitsForItself` without it while the caller has another transaction open on SQLite.
         """
         parts, defined = self._open_parts(), _defined(saga)
-        run_id = checked_id(id)
-        await self._starts.start(parts, defined, run_id, self._starts.encode(defined, args))
+        run_id, data = checked_id(id), self._starts.encode(defined, args)
+        if connection is None:
+            await self._starts.start(parts, defined, run_id, data)
+        else:
+            await self._starts.join(defined, run_id, data, connection)
         return Run(self, run_id, defined)
 
     async def get(self, id: str) -> Run[Any]:
@@ -299,8 +307,18 @@ class Coordinator:
             approval_id, approved=approved, by=by, reason=reason, values=values, how=how, digest=digest
         )
 
-    async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
-        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record."""
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        reason: str | None = None,
+        by: str = "api",
+        connection: Joinable | None = None,
+    ) -> None:
+        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record.
+
+        With `connection` it is asked if and only if that transaction commits; see `start`.
+        """
         parts = self._open_parts()
         now = parts.database.now()
         checked.storable(reason, "the reason")
@@ -309,7 +327,9 @@ class Coordinator:
         meta = json.dumps({"reason": reason, "by": by})
         row = InboxRow(run_id, key, Kind.CANCEL.value, now, meta)
         audit = AuditRow(run_id, now, by, Kind.CANCEL.value, meta)
-        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)))
+        receipt = await self.desk.write(
+            Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)), connection
+        )
         if receipt.written is Written.UNKNOWN_RUN:
             raise not_found(run_id)
         if receipt.written is Written.ENDED:
@@ -317,7 +337,8 @@ class Coordinator:
             raise RunEnded(
                 f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more"
             )
-        self.desk.look_for(run_id)
+        if connection is None:
+            self.desk.look_for(run_id)
 
     def operator(self, by: str, *, dry_run: bool = False) -> Operator:
         """Give what a person may do about runs that need one; `by` is whom the audit trail names.

@@ -25,23 +25,27 @@
     ├── NonDeterminism             the body asks for something else than the journal says
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
+    ├── WaitsForItself             a write would wait for a transaction that its own caller holds open
     ├── CoordinatorClosed          the coordinator isn't open
     ├── WebhooksMissing            webhook() where nobody said where webhooks lead
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
     ├── (amends.sagas.webhooks)    SignatureInvalid
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
-                                   DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
+                                   DatabaseReadOnly, DatabaseUnavailable, OtherDatabase,
+                                   CommittedByStep, RecordUnreadable
 """
 
 from __future__ import annotations
 
 from amends.persistence.errors import (
     AmendsError,
+    CommittedByStep,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    OtherDatabase,
     RecordUnreadable,
     UnsupportedDatabase,
 )
@@ -50,6 +54,7 @@ __all__ = [
     "ActionRefused",
     "AmendsError",
     "ApprovalNotFound",
+    "CommittedByStep",
     "CoordinatorClosed",
     "DatabaseNewer",
     "DatabaseNotReady",
@@ -62,6 +67,7 @@ __all__ = [
     "NoEffect",
     "NonDeterminism",
     "NotInBody",
+    "OtherDatabase",
     "OutsideRun",
     "PayloadTooLarge",
     "RecordUnreadable",
@@ -76,6 +82,7 @@ __all__ = [
     "StepTimeout",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WebhooksMissing",
     "WorkerLost",
 ]
@@ -211,6 +218,10 @@ class NotInBody(AmendsError):
 
 class OutsideRun(AmendsError):
     """Something that only works in a run's body or in a step was called outside one."""
+
+
+class WaitsForItself(AmendsError):
+    """A write of the coordinator's would wait for a SQLite transaction that its own caller holds open."""
 
 
 class CoordinatorClosed(AmendsError):

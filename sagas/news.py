@@ -47,7 +47,8 @@ class Attempted:
     """What came of an attempt: `result` and `error` are JSON, `exception` is the error itself.
 
     `read` tells that the attempt can't have changed the world, `probing` that it is a probe's answer;
-    `details` are what its last heartbeat told and nobody has recorded.
+    `details` are what its last heartbeat told and nobody has recorded. `rolled_back` tells that nothing
+    landed because its transaction didn't, which is no answer; `settled` that no earlier attempt can land now.
     """
 
     ref: int
@@ -62,6 +63,8 @@ class Attempted:
     read: bool = False
     probing: bool = False
     details: bytes | None = None
+    rolled_back: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,9 @@ def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
     going = not (run.history.compensating or step.abandoned) and definition is not None
     policy = _on_unknown(step)
     window = now + step.timeout_ms
+    if definition is not None and definition.given is not None:
+        # A transaction that is lost can't land once its compensation, or another attempt, has taken its key.
+        window = now
     meta: dict[str, Any] = {"window": window} | ({"drained": True} if drained else {})
     if going and policy is OnUnknown.RETRY:
         # Recorded, not told: nothing is delivered, and a run that turns round now must not start the attempt.
