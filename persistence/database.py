@@ -152,8 +152,14 @@ class Database:
         return [receipt for receipt in receipts if receipt is not None]
 
     def run_on(self, connection: Connection, run_id: str) -> RunRow | None:
-        """Return a run as a caller's connection sees it, with what its transaction has written; or None."""
-        return self._queries.run_on(connection, run_id)
+        """Return a run as a caller's connection sees it, with what its transaction has written; or None.
+
+        What follows is written: on SQLite the transaction could not, if somebody else did in between.
+        Raises `OtherDatabase`, `DatabaseUnavailable`.
+        """
+        self._joining.check(connection)
+        with self._joining.savepoint(connection):
+            return self._queries.run_on(connection, run_id)
 
     @property
     def guests(self) -> Guests:

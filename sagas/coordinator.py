@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import functools
-import json
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
@@ -16,20 +14,18 @@ from sqlalchemy import Engine
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
-from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
-from amends.sagas import checked
+from amends.sagas import checked, messages
 from amends.sagas.deciding import Approval, Deciding
-from amends.sagas.desk import Desk, not_found
+from amends.sagas.desk import Desk
 from amends.sagas.errors import (
     CoordinatorClosed,
     DefinitionError,
     InputInvalid,
-    RunEnded,
 )
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
 from amends.sagas.joining import Joinable
-from amends.sagas.journal import Entry, Kind
+from amends.sagas.journal import Entry
 from amends.sagas.listing import list_runs
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
@@ -223,17 +219,24 @@ class Coordinator:
         )
 
     async def signal(
-        self, run_id: str, name: str, payload: Any = None, *, message_id: str | None = None
+        self,
+        run_id: str,
+        name: str,
+        payload: Any = None,
+        *,
+        message_id: str | None = None,
+        connection: Joinable | None = None,
     ) -> None:
         """Send a signal to a run, whose body gets it by `receive`; returns once that is durable.
 
         It may come before the run waits for it, and from any process. The same `message_id` again is the
         same message: the run gets it once. `payload` is checked against what the run's saga receives under
-        this name, as far as this process knows its code; otherwise it has to have a JSON form.
+        this name, as far as this process knows its code; otherwise it has to have a JSON form. With
+        `connection` it is sent if and only if that transaction commits; see `start`.
         Raises `InputInvalid` for a payload that doesn't fit, `PayloadTooLarge`, `RunNotFound`, and
         `RunEnded` when the run has ended.
         """
-        await self._signalling.send(run_id, name, payload, message_id)
+        await self._signalling.send(run_id, name, payload, message_id, connection)
 
     async def signal_or_start(
         self,
@@ -243,6 +246,7 @@ class Coordinator:
         name: str,
         payload: Any = None,
         message_id: str | None = None,
+        connection: Joinable | None = None,
     ) -> Run[R]:
         """Send a signal to the run of this id, and start that run where there is none, in one transaction.
 
@@ -256,7 +260,7 @@ class Coordinator:
         """
         defined, run_id = _defined(saga), checked_id(id)
         data = self._starts.encode(defined, args)
-        await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id)
+        await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id, connection)
         return Run(self, run_id, defined)
 
     async def approvals(
@@ -288,18 +292,27 @@ class Coordinator:
         values: Any = None,
         how: str = "api",
         digest: str | None = None,
+        connection: Joinable | None = None,
     ) -> None:
         """Decide for somebody; returns once that is durable. It counts once, and is in the audit trail.
 
         `by` is believed: who lets people in has to know them. `values` are what they filled in, by name, or
         an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
-        the decision is bound to what that one showed.
+        the decision is bound to what that one showed. With `connection` it counts if and only if that
+        transaction commits; see `start`.
         Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form, and `DecisionRefused`
         where somebody has decided already, the time is over, the run no longer waits for it, or `by` may not
         decide.
         """
         await self._deciding.decide(
-            approval_id, approved=approved, by=by, reason=reason, values=values, how=how, digest=digest
+            approval_id,
+            approved=approved,
+            by=by,
+            reason=reason,
+            values=values,
+            how=how,
+            digest=digest,
+            connection=connection,
         )
 
     async def cancel(
@@ -314,26 +327,11 @@ class Coordinator:
 
         With `connection` it is asked if and only if that transaction commits; see `start`.
         """
-        parts = self._open_parts()
-        now = parts.database.now()
-        checked.storable(reason, "the reason")
-        checked.storable(by, "who asks")
-        key = f"cancel:{uuid.uuid4().hex}"
-        meta = json.dumps({"reason": reason, "by": by})
-        row = InboxRow(run_id, key, Kind.CANCEL.value, now, meta)
-        audit = AuditRow(run_id, now, by, Kind.CANCEL.value, meta)
-        receipt = await self.desk.write(
-            Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)), connection
-        )
-        if receipt.written is Written.UNKNOWN_RUN:
-            raise not_found(run_id)
-        if receipt.written is Written.ENDED:
-            ended = await self.desk.row(run_id)
-            raise RunEnded(
-                f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more"
-            )
-        if connection is None:
-            self.desk.look_for(run_id)
+        await messages.cancel(self.desk, run_id, reason=reason, by=by, connection=connection)
+
+    async def wake_up(self, run_id: str, *, by: str = "api") -> None:
+        """End a run's sleeping now; see `Run.wake_up`."""
+        await messages.wake_up(self.desk, run_id, by=by)
 
     def operator(self, by: str, *, dry_run: bool = False) -> Operator:
         """Give what a person may do about runs that need one; `by` is whom the audit trail names.

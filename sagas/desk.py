@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
-import uuid
 from collections.abc import Callable
 
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
-from amends.persistence.records import AuditRow, InboxRow, Loaded, Receipt, RunRow, Write, Written
+from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
-from amends.sagas import checked
-from amends.sagas.errors import RunEnded, RunNotFound
+from amends.sagas.errors import RunNotFound
 from amends.sagas.handle import fold
 from amends.sagas.joining import Joinable, Joining
-from amends.sagas.journal import WAKE, Entry, from_row
+from amends.sagas.journal import Entry, from_row
 from amends.sagas.obligations import Owed, owed_by
 from amends.sagas.parts import Parts
 from amends.sagas.registry import HANDLERS
@@ -135,19 +132,6 @@ class Desk:
         if not run_id.isprintable():
             raise not_found(run_id)
         return self._opened()
-
-    async def wake_up(self, run_id: str, by: str) -> None:
-        """Tell a run to wake up. Raises `RunNotFound`, `RunEnded`, `InputInvalid`."""
-        checked.storable(by, "who asks")
-        now, meta = self.now(), json.dumps({"by": by})
-        row = InboxRow(run_id, f"{WAKE}:{uuid.uuid4().hex}", WAKE, now, meta)
-        audit = AuditRow(run_id, now, by, "wake up", None)
-        receipt = await self.write(Write(run_id, inbox=row, audit=(audit,)))
-        if receipt.written is Written.UNKNOWN_RUN:
-            raise not_found(run_id)
-        if receipt.written is Written.ENDED:
-            raise RunEnded(f"run {run_id!r} has ended already; it doesn't sleep any more")
-        self.look_for(run_id)
 
     def look_for(self, run_id: str) -> None:
         """Look at once for a message that was written to a run."""

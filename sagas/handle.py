@@ -104,7 +104,7 @@ class Run(Generic[R]):
         waiting stay as they are. A run that doesn't sleep goes on as it was.
         Raises `RunEnded` when it has ended, `RunNotFound`.
         """
-        await self._coordinator.desk.wake_up(self.id, by)
+        await self._coordinator.wake_up(self.id, by=by)
 
     async def journal(self) -> list[Entry]:
         """Give the run's journal so far."""

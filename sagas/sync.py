@@ -269,11 +269,12 @@ class SyncCoordinator:
         name: str,
         payload: Any = None,
         message_id: str | None = None,
+        connection: Connection | Session | None = None,
     ) -> SyncRun[R]:
         """Send a signal, and start the run where there is none; see `Coordinator.signal_or_start`."""
         thread = self._open()
         sent = self._coordinator.signal_or_start(
-            saga, *args, id=id, name=name, payload=payload, message_id=message_id
+            saga, *args, id=id, name=name, payload=payload, message_id=message_id, connection=connection
         )
         return SyncRun(thread, thread.call(sent))
 
@@ -301,6 +302,7 @@ class SyncCoordinator:
     approval = Blocking(Coordinator.approval)
     decide = Blocking(Coordinator.decide)
     cancel = Blocking(Coordinator.cancel)
+    wake_up = Blocking(Coordinator.wake_up)
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)
     owed = Blocking(Coordinator.owed)
