@@ -18,6 +18,7 @@ from amends.persistence.records import (
     NewRun,
     Receipt,
     RunChange,
+    ScheduleChange,
     Status,
     Wake,
     Write,
@@ -56,6 +57,7 @@ class Asked:
     starts: dict[str, Cells] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -63,13 +65,14 @@ class Known:
     """The database's answers.
 
     `won` are the ids that were inserted, `locked` the runs in somebody's open transaction, `keys` the inbox
-    keys that exist.
+    keys that exist, `schedules` the revisions of schedules (None: in somebody's open transaction).
     """
 
     won: set[str] = field(default_factory=set)
     runs: dict[str, RunState] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: dict[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class Rows:
     woken: dict[str, Cells] = field(default_factory=dict)
     mails: dict[str, Cells] = field(default_factory=dict)
     audit: list[Cells] = field(default_factory=list)
+    schedules: list[ScheduleChange] = field(default_factory=list)
     news: bool = False
 
 
@@ -110,6 +114,8 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
         for told in write.tells:
             ask.runs.add(told.row.run_id)
             ask.keys.add((told.row.run_id, told.row.key))
+        if write.schedule is not None:
+            ask.schedules.add(write.schedule.row.id)
     return ask
 
 
@@ -138,7 +144,12 @@ class _Decider:
         starts = write.starts if write.start is None else (write.start, *write.starts)
         inserted = [new.id for new in starts if new.id in self._free]
         self._free.difference_update(inserted)
-        receipt = self._decided(write) if len(inserted) == len(starts) else self._missed(write, inserted)
+        revision = 0 if write.schedule is None else self._known.schedules.get(write.schedule.row.id, 0)
+        receipt: Receipt | None
+        if write.schedule is not None and revision != write.schedule.seen:
+            receipt = None if revision is None else _BEATEN
+        else:
+            receipt = self._decided(write) if len(inserted) == len(starts) else self._missed(write, inserted)
         if receipt is not DONE:
             self._unstarted.update(inserted)
             self.rows.unstarted.extend((run_id,) for run_id in inserted)
@@ -220,6 +231,11 @@ class _Decider:
             rows.news = True
         if write.audit:
             rows.audit.extend(map(_audit_cells, write.audit))
+        if write.schedule is not None:
+            rows.news = True
+            rows.schedules.append(write.schedule)
+            # One change of a schedule goes into a batch; another one has to see it first.
+            self._known.schedules[write.schedule.row.id] = None
 
 
 def _woken(state: RunState, wake: Wake) -> Status:
@@ -308,4 +324,5 @@ def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
         start.parent_ref,
         start.root,
         start.no_pivot,
+        start.scheduled_for,
     )

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from amends.persistence.codec import Codec, PlainCodec
-from amends.persistence.records import Cause, EntryRow, InboxRow, Loaded, RunRow, Status, WorkerRow
+from amends.persistence.records import (
+    Cause,
+    EntryRow,
+    InboxRow,
+    Loaded,
+    RunRow,
+    ScheduleRow,
+    Status,
+    WorkerRow,
+)
 
 RUN_COLUMNS: Final = (
     "id",
@@ -30,6 +39,7 @@ RUN_COLUMNS: Final = (
     "parent_ref",
     "root",
     "no_pivot",
+    "scheduled_for",
 )
 ENTRY_COLUMNS: Final = (
     "run_id",
@@ -56,6 +66,27 @@ WORKER_COLUMNS: Final = (
     "serves",
     "process",
     "dead_at",
+)
+
+
+SCHEDULE_COLUMNS: Final = (
+    "id",
+    "saga",
+    "version",
+    "input",
+    "format",
+    "definition",
+    "paused",
+    "created_at",
+    "updated_at",
+    "next_at",
+    "waiting_at",
+    "last_run",
+    "last_at",
+    "started",
+    "skipped",
+    "last_skipped_at",
+    "revision",
 )
 
 
@@ -92,6 +123,14 @@ class Reader:
         unreadable = "" if self._plain else self._decode(cells, (5,), f"inbox row {number}", ("payload",) * 6)
         cells.append(unreadable)
         return InboxRow(*cells)
+
+    def schedule(self, row: Sequence[Any]) -> ScheduleRow:
+        """Make a schedule of a row with `SCHEDULE_COLUMNS`, and behind them whether its last run goes on."""
+        cells = list(row)
+        unreadable = "" if self._plain else self._decode(cells, (3,), "schedule", SCHEDULE_COLUMNS)
+        cells[3], cells[-1] = cells[3] or b"", bool(cells[-1])
+        cells.append(unreadable)
+        return ScheduleRow(*cells)
 
     def loaded(
         self, runs: Iterable[RunRow], events: Iterable[Sequence[Any]], epoch: int | None

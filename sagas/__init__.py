@@ -39,6 +39,7 @@ from amends.sagas.errors import (
     RunFailed,
     RunNotFound,
     RunParked,
+    ScheduleNotFound,
     StartConflict,
     StepFailed,
     StepTimeout,
@@ -54,16 +55,21 @@ from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
+from amends.sagas.schedule_view import Schedule
+from amends.sagas.schedules import Schedules
 from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.sync_schedules import SyncSchedules
+from amends.sagas.ticks import CatchUp, Overlap
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 
 __all__ = [
     "Acted",
     "ActionRefused",
     "AmendsError",
+    "CatchUp",
     "Codec",
     "Compensation",
     "Coordinator",
@@ -90,6 +96,7 @@ __all__ = [
     "Operator",
     "Outcome",
     "OutsideRun",
+    "Overlap",
     "Owed",
     "PayloadTooLarge",
     "PlannedUndo",
@@ -105,6 +112,9 @@ __all__ = [
     "RunNotFound",
     "RunParked",
     "Saga",
+    "Schedule",
+    "ScheduleNotFound",
+    "Schedules",
     "Standing",
     "StartConflict",
     "Status",
@@ -114,6 +124,7 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "SyncSchedules",
     "Undo",
     "UndoPlan",
     "UnknownSaga",

@@ -35,6 +35,7 @@ from amends.sagas.parts import Parts, Plan, assemble, dismantle
 from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
+from amends.sagas.schedules import Schedules
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
@@ -70,6 +71,7 @@ class Coordinator:
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
     `poison_after` is how often a run may be lost with its worker before it is parked. `clock` replaces the
     database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    `coordinator.schedules` starts runs by the clock: see `Schedules`.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -123,6 +125,7 @@ class Coordinator:
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
+        self.schedules = Schedules(self, self._open_parts, self._starts)
 
     @classmethod
     def sync(cls, url: str, **options: Unpack[CoordinatorOptions]) -> SyncCoordinator:
@@ -258,7 +261,7 @@ class Coordinator:
         return await self.desk.owed()
 
     async def run_until_idle(self) -> dt.datetime | None:
-        """Drive everything that is due now; give the moment at which the next run is due, if there is one."""
+        """Drive everything that is due now; give the moment at which a run is due next."""
         due = await self._open_parts().scheduler.until_idle()
         return None if due is None else dt.datetime.fromtimestamp(due / 1000, dt.UTC)
 

@@ -11,6 +11,7 @@
     ├── RunNotFound                no run has this id
     ├── RunEnded                   the run has ended already
     ├── ActionRefused              an operator's act doesn't fit the run as it stands
+    ├── ScheduleNotFound           no schedule has this id
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -65,6 +66,7 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunParked",
+    "ScheduleNotFound",
     "StartConflict",
     "StepFailed",
     "StepTimeout",
@@ -112,6 +114,10 @@ class RunEnded(AmendsError):
 
 class ActionRefused(AmendsError):
     """What an operator asked for doesn't fit the run as it stands, or somebody was quicker."""
+
+
+class ScheduleNotFound(AmendsError):
+    """No schedule has this id."""
 
 
 class UnknownSaga(AmendsError):

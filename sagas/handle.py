@@ -42,7 +42,8 @@ class Standing:
 class RunInfo:
     """One run in a list: what it is, how it stands, and when.
 
-    `cause` says what ended it, `parent` names the run above a child run.
+    `cause` says what ended it, `parent` names the run above a child run, `scheduled_for` is the occurrence
+    for which a schedule has started it.
     """
 
     id: str
@@ -56,6 +57,7 @@ class RunInfo:
     deadline_at: dt.datetime | None
     worker: str | None
     parent: str | None = None
+    scheduled_for: dt.datetime | None = None
 
 
 class Run(Generic[R]):

@@ -11,6 +11,7 @@ from amends.cli.audit import audit, owed
 from amends.cli.db import app as db
 from amends.cli.group import Group
 from amends.cli.runs import export, runs, show
+from amends.cli.schedules import app as schedules
 from amends.cli.start import cancel, start
 from amends.cli.worker import worker
 
@@ -64,4 +65,5 @@ app.command()(abort)
 app.command()(undo)
 app.command()(audit)
 app.command()(owed)
+app.add_typer(schedules, name="schedules")
 app.add_typer(db, name="db")
