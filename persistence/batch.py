@@ -144,12 +144,7 @@ class _Decider:
         starts = write.starts if write.start is None else (write.start, *write.starts)
         inserted = [new.id for new in starts if new.id in self._free]
         self._free.difference_update(inserted)
-        revision = 0 if write.schedule is None else self._known.schedules.get(write.schedule.row.id, 0)
-        receipt: Receipt | None
-        if write.schedule is not None and revision != write.schedule.seen:
-            receipt = None if revision is None else _BEATEN
-        else:
-            receipt = self._decided(write) if len(inserted) == len(starts) else self._missed(write, inserted)
+        receipt = self._decided(write) if len(inserted) == len(starts) else self._missed(write, inserted)
         if receipt is not DONE:
             self._unstarted.update(inserted)
             self.rows.unstarted.extend((run_id,) for run_id in inserted)
@@ -167,6 +162,8 @@ class _Decider:
         message, locked = write.inbox, self._known.locked
         if locked and not locked.isdisjoint(_wanted(write)):
             return None
+        if (planned := self._planned(write.schedule)) is not DONE:
+            return planned
         if _needs_row(write):
             state = self._known.runs.get(write.run_id)
             if state is None:
@@ -184,6 +181,15 @@ class _Decider:
             self._put(told.row, told.wake)
         self._write(write)
         return DONE
+
+    def _planned(self, change: ScheduleChange | None) -> Receipt | None:
+        """Tell whether a schedule is as it was seen; None where somebody else has locked it."""
+        if change is None:
+            return DONE
+        revision = self._known.schedules.get(change.row.id, 0)
+        if revision == change.seen:
+            return DONE
+        return None if revision is None else _BEATEN
 
     def _put(self, message: InboxRow, wake: Wake, *, fresh: bool = False) -> Receipt:
         """Put a message into a run's inbox, unless it is there or comes too late."""
