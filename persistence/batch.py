@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
+from amends.persistence import voting
+from amends.persistence.approval_records import ApprovalState, ApprovalStatus, Vote
 from amends.persistence.backend import Cell
 from amends.persistence.records import (
     Cause,
@@ -24,7 +26,7 @@ from amends.persistence.records import (
     Write,
     Written,
 )
-from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS
+from amends.persistence.rows import ASKED, AUDIT_COLUMNS, ENTRY_COLUMNS, VOTE_COLUMNS
 from amends.persistence.tables import ENDED
 
 Cells = tuple[Cell, ...]
@@ -39,6 +41,8 @@ _UNKNOWN_RUN: Final = Receipt(Written.UNKNOWN_RUN)
 _FREEING: Final = (Wake.CANCEL, Wake.OPERATOR, Wake.CHILD, Wake.PARENT)
 _entry_cells: Final = attrgetter(*ENTRY_COLUMNS)
 _audit_cells: Final = attrgetter(*AUDIT_COLUMNS)
+_ask_cells: Final = attrgetter(*ASKED)
+_vote_cells: Final = attrgetter(*VOTE_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -58,6 +62,7 @@ class Asked:
     runs: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
     schedules: set[str] = field(default_factory=set)
+    approvals: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class Known:
     locked: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
     schedules: dict[str, int | None] = field(default_factory=dict)
+    approvals: dict[str, ApprovalState] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -92,6 +98,9 @@ class Rows:
     mails: dict[str, Cells] = field(default_factory=dict)
     audit: list[Cells] = field(default_factory=list)
     schedules: list[ScheduleChange] = field(default_factory=list)
+    asks: list[Cells] = field(default_factory=list)
+    votes: list[Cells] = field(default_factory=list)
+    closes: list[Cells] = field(default_factory=list)
     news: bool = False
 
 
@@ -111,6 +120,9 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
         if write.inbox is not None:
             ask.runs.add(write.inbox.run_id)
             ask.keys.add((write.inbox.run_id, write.inbox.key))
+        if write.vote is not None:
+            ask.runs.add(write.run_id)
+            ask.approvals.add(write.vote.approval_id)
         for told in write.tells:
             ask.runs.add(told.row.run_id)
             ask.keys.add((told.row.run_id, told.row.key))
@@ -159,11 +171,25 @@ class _Decider:
         return _TAKEN if missing[0] is write.start else _refused_child(missing[0])
 
     def _decided(self, write: Write) -> Receipt | None:
+        """Decide about a write whose ids are free; a schedule that it changes must be as it was seen."""
+        change = write.schedule
+        if change is None:
+            return self._accepted(write)
+        revision = self._known.schedules.get(change.row.id, 0)
+        if revision != change.seen:
+            return None if revision is None else _BEATEN
+        receipt = self._accepted(write)
+        if receipt is DONE:
+            # One change of a schedule goes into a batch; another one has to see it first.
+            self._known.schedules[change.row.id] = None
+            self.rows.schedules.append(change)
+            self.rows.news = True
+        return receipt
+
+    def _accepted(self, write: Write) -> Receipt | None:
         message, locked = write.inbox, self._known.locked
         if locked and not locked.isdisjoint(_wanted(write)):
             return None
-        if (planned := self._planned(write.schedule)) is not DONE:
-            return planned
         if _needs_row(write):
             state = self._known.runs.get(write.run_id)
             if state is None:
@@ -176,20 +202,13 @@ class _Decider:
                 if put is _ENDED and write.too_late:
                     self.rows.audit.extend(map(_audit_cells, write.too_late))
                 return put
+        if write.vote is not None and (objection := self._voted(write.run_id, write.vote)):
+            return Receipt(Written.CLOSED, objection)
         for told in write.tells:
             # A turn that tells another run something stands, whatever has become of that run.
             self._put(told.row, told.wake)
         self._write(write)
         return DONE
-
-    def _planned(self, change: ScheduleChange | None) -> Receipt | None:
-        """Tell whether a schedule is as it was seen; None where somebody else has locked it."""
-        if change is None:
-            return DONE
-        revision = self._known.schedules.get(change.row.id, 0)
-        if revision == change.seen:
-            return DONE
-        return None if revision is None else _BEATEN
 
     def _put(self, message: InboxRow, wake: Wake, *, fresh: bool = False) -> Receipt:
         """Put a message into a run's inbox, unless it is there or comes too late."""
@@ -216,6 +235,21 @@ class _Decider:
         rows.news = True
         return DONE
 
+    def _voted(self, run_id: str, vote: Vote) -> str:
+        """Take a vote in; say why it doesn't count, if it doesn't."""
+        run, state = self._known.runs.get(run_id), self._known.approvals.get(vote.approval_id)
+        status, cause = (None, None) if run is None else (run.status, run.cause)
+        told = voting.objection(state, vote, status, cause, self._now)
+        if told or state is None:
+            return told
+        after = voting.decided(state, vote)
+        self.rows.votes.append(_vote_cells(vote))
+        if after is not ApprovalStatus.PENDING:
+            closed = (vote.approval_id, after.value, vote.at, vote.payload, vote.by)
+            self.rows.closes.append(closed)
+            self._put(voting.message(run_id, vote, state), Wake.NONE)
+        return ""
+
     def _write(self, write: Write) -> None:
         """Add the rows of a write that is done."""
         rows, run_id, change = self.rows, write.run_id, write.change
@@ -237,11 +271,16 @@ class _Decider:
             rows.news = True
         if write.audit:
             rows.audit.extend(map(_audit_cells, write.audit))
-        if write.schedule is not None:
-            rows.news = True
-            rows.schedules.append(write.schedule)
-            # One change of a schedule goes into a batch; another one has to see it first.
-            self._known.schedules[write.schedule.row.id] = None
+        if write.asks or write.closes:
+            self._ask_people(write)
+
+    def _ask_people(self, write: Write) -> None:
+        rows = self.rows
+        rows.asks.extend((*_ask_cells(new), ApprovalStatus.PENDING.value) for new in write.asks)
+        for closing in write.closes:
+            rows.closes.append((closing.id, closing.status.value, closing.at, None, None))
+            if closing.id in self._known.approvals:
+                self._known.approvals[closing.id].status = closing.status
 
 
 def _woken(state: RunState, wake: Wake) -> Status:
@@ -261,7 +300,7 @@ def _wanted(write: Write) -> list[str]:
     told = [told.row.run_id for told in write.tells]
     if write.inbox is not None:
         told.append(write.inbox.run_id)
-    return [*told, write.run_id] if _needs_row(write) else told
+    return [*told, write.run_id] if _needs_row(write) or write.vote is not None else told
 
 
 def _refused_child(child: NewRun) -> Receipt:
@@ -284,7 +323,7 @@ def _concerns_others(change: RunChange, now: int) -> bool:
 
 
 def _change_cells(run_id: str, change: RunChange, *, progressed: bool) -> Cells:
-    """Return id, status, cause, result, error, ended_at, due_at, needs, keeps its owner?, keeps `lost`?."""
+    """Return id, the change's fields up to `waits_for`, keeps its owner?, keeps `lost`?."""
     ended = change.status in ENDED
     return (
         run_id,
@@ -295,6 +334,7 @@ def _change_cells(run_id: str, change: RunChange, *, progressed: bool) -> Cells:
         change.ended_at,
         None if ended else change.due_at,
         change.needs,
+        change.waits_for,
         not (change.release or ended),
         not (change.release or ended or progressed),
     )
@@ -331,4 +371,5 @@ def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
         start.root,
         start.no_pivot,
         start.scheduled_for,
+        change.waits_for,
     )

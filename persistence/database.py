@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.pool import Pool
 
 from amends.persistence import migrate as migrating
+from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
 from amends.persistence.backend import Backend
 from amends.persistence.clock import Clock, GivenClock, ServerClock
 from amends.persistence.codec import Codec, PlainCodec
@@ -197,6 +198,18 @@ class Database:
     def load(self, run_id: str) -> Loaded | None:
         """Return a run with its journal and unread inbox, all of one moment."""
         return self._queries.load(run_id)
+
+    def approvals(
+        self,
+        *,
+        id: str | None = None,
+        status: ApprovalStatus | None = None,
+        run_id: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ApprovalRow]:
+        """List approvals with their votes, the oldest first, behind approval `after`."""
+        return self._queries.approvals(id=id, status=status, run_id=run_id, limit=limit, after=after)
 
     def audit(self, run_id: str) -> list[AuditRow]:
         """Return the audit trail of a run, in order."""

@@ -49,6 +49,8 @@ class Encoder:
             schedule=None
             if schedule is None
             else replace(schedule, row=replace(schedule.row, input=encode(schedule.row.input))),
+            asks=tuple(replace(new, request=encode(new.request)) for new in write.asks),
+            vote=None if write.vote is None else replace(write.vote, payload=encode(write.vote.payload)),
         )
 
     def _some(self, data: bytes | None) -> bytes | None:
@@ -65,6 +67,8 @@ def _check_ids(write: Write) -> None:
     if write.schedule is not None:
         ids.append(write.schedule.row.id)
     ids += [child.id for child in write.starts]
+    if write.vote is not None:
+        ids += (write.vote.approval_id, write.vote.by)
     for text in ids:
         if not storable(text):
             raise ValueError(f"{text!r} holds NUL or half of a surrogate pair, which databases don't store")

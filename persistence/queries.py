@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Select, bindparam, false, literal_column, null, or_, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
+from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
+from amends.persistence.approvals import listed, votes_of
 from amends.persistence.backend import Backend, id_listing
 from amends.persistence.encoding import storable
 from amends.persistence.errors import DatabaseUnavailable
@@ -164,6 +166,36 @@ class Queries:
             if row is None:
                 return None
             return self._loading.loaded(connection, [self._reader.run(row)])[0]
+
+    def approvals(
+        self,
+        *,
+        id: str | None = None,
+        status: ApprovalStatus | None = None,
+        run_id: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ApprovalRow]:
+        """List approvals with their votes, the oldest first, behind approval `after`."""
+        if not all(storable(text) for text in (id, run_id, after) if text is not None):
+            return []
+        approvals = self._backend.tables.approvals
+        query = listed(self._backend)
+        if id is not None:
+            query = query.where(approvals.c.id == id)
+        if status is not None:
+            query = query.where(literals("status", [status]))
+        if run_id is not None:
+            query = query.where(approvals.c.run_id == run_id)
+        if after is not None:
+            last = approvals.alias("last")
+            place = select(last.c.created_at).where(last.c.id == after).scalar_subquery()
+            query = query.where(tuple_(approvals.c.created_at, approvals.c.id) > tuple_(place, after))
+        with self._reading() as connection:
+            rows = connection.execute(query.limit(limit)).all()
+            given = {"ids": id_listing(row.id for row in rows)}
+            votes = connection.execute(votes_of(self._backend), given).all() if rows else []
+        return [self._reader.approval(row, [v for v in votes if v.approval_id == row.id]) for row in rows]
 
     def audit(self, run_id: str) -> list[AuditRow]:
         """Return the audit trail of a run, in order."""

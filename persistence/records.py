@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from amends.persistence.approval_records import Closing, NewApproval, Vote
+
 
 class Status(StrEnum):
     """The stored status of a run; what a person sees of an open run is derived from it."""
@@ -59,8 +61,9 @@ class RunRow:
     `mail` counts the inbox rows ever written for the run; `lost` counts the take-overs from dead workers
     since the run last made progress; `needs` names what a parked or released run waits for
     (a compensation handler); `owner` is the worker that holds the run. `parent` to `no_pivot` are a child
-    run's, `scheduled_for` is a scheduled run's (see `NewRun`). `unreadable` says why a payload couldn't be
-    decoded (it is left empty then).
+    run's, `scheduled_for` is a scheduled run's (see `NewRun`).
+    `waits_for` tells people what a released run waits for beside the time. `unreadable` says why a payload
+    couldn't be decoded (it is left empty then).
     """
 
     id: str
@@ -85,6 +88,7 @@ class RunRow:
     root: str | None = None
     no_pivot: str | None = None
     scheduled_for: int | None = None
+    waits_for: str | None = None
     unreadable: str = ""
 
 
@@ -141,7 +145,7 @@ class RunChange:
     """The new state of a run's row, written whole.
 
     `release` gives the run up: no owner, to be claimed again from `due_at` on (never, when None, until
-    an inbox row wakes it). Releasing sets `lost` to 0.
+    an inbox row wakes it). Releasing sets `lost` to 0. `waits_for` tells people what it waits for.
     """
 
     status: Status
@@ -152,6 +156,7 @@ class RunChange:
     due_at: int | None = None
     release: bool = False
     needs: str | None = None
+    waits_for: str | None = None
 
 
 class Wake(StrEnum):
@@ -234,8 +239,9 @@ class Write:
     `tells` what other runs are told.
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
     the rest of the write, as `KNOWN`; otherwise such a row is done. `too_late` are lines for the audit trail
-    that are written where the inbox row is refused because the run has ended. `schedule` changes a schedule,
-    and with it the rest is written or lost.
+    that are written where the inbox row is refused because the run has ended. `asks` are approvals that the
+    turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one.
+    `schedule` changes a schedule, and with it the rest is written or lost.
     """
 
     run_id: str
@@ -254,6 +260,9 @@ class Write:
     tells: tuple[Tell, ...] = ()
     too_late: tuple[AuditRow, ...] = ()
     schedule: ScheduleChange | None = None
+    asks: tuple[NewApproval, ...] = ()
+    closes: tuple[Closing, ...] = ()
+    vote: Vote | None = None
 
 
 class Written(StrEnum):
@@ -273,6 +282,8 @@ class Written(StrEnum):
     """An inbox row whose key is there already, where a fresh one was asked for."""
     ENDED = "ended"
     """An inbox row for a run that has ended."""
+    CLOSED = "closed"
+    """A vote that doesn't count; the receipt says why."""
     UNKNOWN_RUN = "unknown_run"
     """An inbox row for a run that doesn't exist."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from amends.persistence.approval_records import ApprovalRow, ApprovalStatus, Vote
 from amends.persistence.codec import Codec, PlainCodec
 from amends.persistence.records import (
     Cause,
@@ -40,6 +42,7 @@ RUN_COLUMNS: Final = (
     "root",
     "no_pivot",
     "scheduled_for",
+    "waits_for",
 )
 ENTRY_COLUMNS: Final = (
     "run_id",
@@ -54,6 +57,22 @@ ENTRY_COLUMNS: Final = (
     "format",
 )
 INBOX_COLUMNS: Final = ("run_id", "number", "key", "kind", "at", "meta", "payload", "taken")
+ASKED: Final = ("id", "run_id", "ref", "digest", "request", "quorum", "created_at", "expires_at")
+VOTE_COLUMNS: Final = ("approval_id", "by", "approved", "how", "at", "digest", "values", "payload")
+APPROVAL_COLUMNS: Final = (
+    "id",
+    "run_id",
+    "ref",
+    "status",
+    "digest",
+    "request",
+    "quorum",
+    "decision",
+    "decided_by",
+    "created_at",
+    "expires_at",
+    "decided_at",
+)
 AUDIT_COLUMNS: Final = ("run_id", "at", "actor", "action", "detail")
 WORKER_COLUMNS: Final = (
     "id",
@@ -131,6 +150,21 @@ class Reader:
         cells[3], cells[-1] = cells[3] or b"", bool(cells[-1])
         cells.append(unreadable)
         return ScheduleRow(*cells)
+
+    def approval(self, row: Sequence[Any], votes: Iterable[Sequence[Any]]) -> ApprovalRow:
+        """Make an approval of a row with `APPROVAL_COLUMNS`, and rows with `VOTE_COLUMNS`."""
+        cells = list(row)
+        cells[3] = ApprovalStatus(str(cells[3]))
+        unreadable = "" if self._plain else self._decode(cells, (5, 7), "approval", APPROVAL_COLUMNS)
+        cells[5] = cells[5] or b"{}"
+        told = []
+        for each in votes:
+            vote = list(each)
+            if not self._plain:
+                unreadable = self._decode(vote, (7,), f"vote of {vote[1]}", VOTE_COLUMNS) or unreadable
+            vote[7] = vote[7] or b"{}"
+            told.append(Vote(*vote))
+        return replace(ApprovalRow(*cells), votes=tuple(told), unreadable=unreadable)
 
     def loaded(
         self, runs: Iterable[RunRow], events: Iterable[Sequence[Any]], epoch: int | None

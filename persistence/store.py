@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from amends.persistence.approvals import Approvals
 from amends.persistence.backend import Backend, Columns, id_listing, listing
 from amends.persistence.batch import Known, Rows, RunState, asked, decide
 from amends.persistence.clock import Clock
@@ -42,6 +43,7 @@ class Store:
         self._backend = backend
         self._clock = clock
         self._schedules = ScheduleStore(backend)
+        self._approvals = Approvals(backend)
         self._prepare_queries()
         self._prepare_rows()
         self._prepare_changes()
@@ -75,6 +77,8 @@ class Store:
             known.keys = self.existing_keys(connection, ask.keys)
         if ask.schedules:
             known.schedules = self._schedules.lock(connection, ask.schedules)
+        if ask.approvals:
+            known.approvals = self._approvals.states(connection, ask.approvals)
         receipts, rows = decide(writes, known, epoch=epoch, now=self._clock.now())
         self._write_rows(connection, rows)
         if rows.news:
@@ -139,6 +143,9 @@ class Store:
             (self._wake, list(rows.woken.values())),
             (self._count_mail, list(rows.mails.values())),
             (self._add_audit, rows.audit),
+            (self._approvals.ask, rows.asks),
+            (self._approvals.vote, rows.votes),
+            (self._approvals.close, rows.closes),
         ):
             if cells:
                 many(connection, cells)
@@ -255,7 +262,7 @@ class Store:
 
 
 _ZERO = literal_column("0", BigInteger)
-_WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs")
+_WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs", "waits_for")
 _CHANGE_COLUMNS = {
     "id": Text,
     "status": Text,
@@ -265,6 +272,7 @@ _CHANGE_COLUMNS = {
     "ended_at": BigInteger,
     "due_at": BigInteger,
     "needs": Text,
+    "waits_for": Text,
     "keeps_owner": Boolean,
     "keeps_lost": Boolean,
 }

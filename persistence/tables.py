@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
+from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.records import Cause, Status
 
 ENDED: Final = (
@@ -49,16 +50,6 @@ CLAIMABLE: Final = (Status.OPEN, Status.COMPENSATING)
 """The statuses in which a worker has something to do for a run."""
 
 
-class Decision(StrEnum):
-    """What became of an approval."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
-
-
 @dataclass(frozen=True, slots=True)
 class Tables:
     """All tables of one log, and the name of the table that holds their version."""
@@ -70,6 +61,7 @@ class Tables:
     journal: Table
     inbox: Table
     approvals: Table
+    votes: Table
     workers: Table
     schedules: Table
     outbox: Table
@@ -87,6 +79,7 @@ def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
         journal=_journal(maker),
         inbox=_inbox(maker),
         approvals=_approvals(maker),
+        votes=_votes(maker),
         workers=_workers(maker),
         schedules=_schedules(maker),
         outbox=_outbox(maker),
@@ -191,6 +184,7 @@ def _runs(maker: _Maker) -> Table:
         Column("root", _key_type()),
         _words_or_null("no_pivot"),
         _number_or_null("scheduled_for"),
+        _words_or_null("waits_for"),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", _one_of("status", Status)),
         maker.check("runs", "cause_known", f"cause IS NULL OR {_one_of('cause', Cause)}"),
@@ -254,18 +248,34 @@ def _approvals(maker: _Maker) -> Table:
         _words("status"),
         _words("digest"),
         Column("request", LargeBinary, nullable=False),
+        _number("quorum"),
         _payload("decision"),
         _words_or_null("decided_by"),
         _number("created_at"),
         _number_or_null("expires_at"),
         _number_or_null("decided_at"),
         maker.primary("approvals", "id"),
-        maker.check("approvals", "status_known", _one_of("status", Decision)),
+        maker.check("approvals", "status_known", _one_of("status", ApprovalStatus)),
         maker.check("approvals", "decided_at_decision", "(decided_at IS NULL) = (status = 'pending')"),
     )
-    maker.index(table, "pending", "created_at", where=_one_of("status", [Decision.PENDING]))
+    maker.index(table, "pending", "created_at", where=_one_of("status", [ApprovalStatus.PENDING]))
     maker.index(table, "of_run", "run_id")
     return table
+
+
+def _votes(maker: _Maker) -> Table:
+    return maker.table(
+        "votes",
+        _key("approval_id"),
+        _key("by"),
+        Column("approved", Boolean, nullable=False),
+        _words("how"),
+        _number("at"),
+        _words("digest"),
+        _words("values"),
+        _payload("payload"),
+        maker.primary("votes", "approval_id", "by"),
+    )
 
 
 def _workers(maker: _Maker) -> Table:

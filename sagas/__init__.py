@@ -52,6 +52,7 @@ from amends.sagas.journal import Entry, Kind
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Acted, Operator
 from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
+from amends.sagas.receiving import Receiving, receive
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
@@ -100,6 +101,7 @@ __all__ = [
     "Owed",
     "PayloadTooLarge",
     "PlannedUndo",
+    "Receiving",
     "RecordUnreadable",
     "ReplayFilter",
     "ResultInvalid",
@@ -135,6 +137,7 @@ __all__ = [
     "current_step",
     "now",
     "random",
+    "receive",
     "replaying",
     "saga",
     "savepoint",

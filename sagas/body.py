@@ -14,6 +14,7 @@ from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, PayloadTooLarge
 from amends.sagas.interrupts import may_be_ctrl_c
 from amends.sagas.loop import BodyLoop
+from amends.sagas.mailbox import Letter, Mailbox
 from amends.sagas.outcome import Effect
 from amends.sagas.refusal import refusal
 from amends.sagas.saga import Saga
@@ -92,6 +93,7 @@ class Body:
         self._floor = floor
         self._count = floor
         self._rest_cancelled = False
+        self.mailbox = Mailbox()
         self._futures: dict[int, tuple[asyncio.Future[Any], Called]] = {}
         self._in_scope: dict[int, tuple[int, ...]] = {}
         self._rolling: dict[int, asyncio.Future[None]] = {}
@@ -261,6 +263,16 @@ class Body:
             if not future.done():
                 future.set_exception(error)
         self._run()
+
+    def signal(self, letter: Letter, at: int) -> None:
+        """Take in a signal: who waits for it gets it, or whoever asks for it later."""
+        self.loop.now_ms = at
+        self.mailbox.put(letter)
+        self._run()
+
+    async def next_letter(self, name: str) -> Letter:
+        """Wait for the next signal of a name; what `receive` in the body runs."""
+        return await self.mailbox.receive(name, self.loop.create_future, closing=self.loop.shutting)
 
     def fire(self, number: int, at: int) -> None:
         """Let a timer fire. Raises `KeyError` when the body has no such timer."""

@@ -10,9 +10,13 @@ import uuid
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from amends.sagas.errors import OutsideRun
+
+if TYPE_CHECKING:
+    from amends.sagas.mailbox import Letter
+    from amends.sagas.saga import Saga
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class RunningBody(Protocol):
     """What a body offers to the functions below; `sagas/body.py` is it."""
 
     run: CurrentRun
+    saga: Saga[..., Any]
     replaying: bool
 
     @property
@@ -47,6 +52,9 @@ class RunningBody(Protocol):
 
     def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, NoReturn]:
         """Begin anew with other input."""
+
+    def next_letter(self, name: str) -> Coroutine[Any, Any, Letter]:
+        """Wait for the next signal of a name."""
 
     def open_scope(self) -> int:
         """Begin a savepoint; gives its number."""

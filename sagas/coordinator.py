@@ -36,6 +36,7 @@ from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.schedules import Schedules
+from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
@@ -126,6 +127,7 @@ class Coordinator:
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
         self.schedules = Schedules(self, self._open_parts, self._starts)
+        self._signalling = Signalling(self.desk, self._starts, max_payload)
 
     @classmethod
     def sync(cls, url: str, **options: Unpack[CoordinatorOptions]) -> SyncCoordinator:
@@ -210,6 +212,43 @@ class Coordinator:
             after=after,
             parent=parent,
         )
+
+    async def signal(
+        self, run_id: str, name: str, payload: Any = None, *, message_id: str | None = None
+    ) -> None:
+        """Send a signal to a run, whose body gets it by `receive`; returns once that is durable.
+
+        It may come before the run waits for it, and from any process. The same `message_id` again is the
+        same message: the run gets it once. `payload` is checked against what the run's saga receives under
+        this name, as far as this process knows its code; otherwise it has to have a JSON form.
+        Raises `InputInvalid` for a payload that doesn't fit, `PayloadTooLarge`, `RunNotFound`, and
+        `RunEnded` when the run has ended.
+        """
+        await self._signalling.send(run_id, name, payload, message_id)
+
+    async def signal_or_start(
+        self,
+        saga: Callable[[*Ts], Awaitable[R]],
+        *args: *Ts,
+        id: str,
+        name: str,
+        payload: Any = None,
+        message_id: str | None = None,
+    ) -> Run[R]:
+        """Send a signal to the run of this id, and start that run where there is none, in one transaction.
+
+        For events that belong to something with a key: whoever comes first starts its run. `args` only
+        matter for a start. Raises what `start` and `signal` raise, and `StartConflict` when the id belongs
+        to a run of another saga.
+
+        >>> await coordinator.signal_or_start(
+        ...     watch_device, "d-7", id="device-d-7", name="event", payload=event
+        ... )
+        """
+        defined, run_id = _defined(saga), checked_id(id)
+        data = self._starts.encode(defined, args)
+        await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id)
+        return Run(self, run_id, defined)
 
     async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
         """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record."""

@@ -81,7 +81,7 @@ class DefinitionError(AmendsError):
 
 
 class InputInvalid(AmendsError):
-    """Arguments don't fit the annotations of the saga or step they are for; nothing was started."""
+    """What was given doesn't fit: arguments, a signal's payload, an option; nothing was started or sent."""
 
 
 class PayloadTooLarge(AmendsError):

@@ -43,7 +43,8 @@ class RunInfo:
     """One run in a list: what it is, how it stands, and when.
 
     `cause` says what ended it, `parent` names the run above a child run, `scheduled_for` is the occurrence
-    for which a schedule has started it.
+    for which a schedule has started it. `waits_for` says what a waiting run waits for beside the time:
+    `signal 'paid'`.
     """
 
     id: str
@@ -58,6 +59,7 @@ class RunInfo:
     worker: str | None
     parent: str | None = None
     scheduled_for: dt.datetime | None = None
+    waits_for: str | None = None
 
 
 class Run(Generic[R]):

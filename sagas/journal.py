@@ -49,6 +49,8 @@ class Kind(StrEnum):
     """A child run is parked or goes on again, or says of a pivot of its that it is due, or settled."""
     GRANTED = "granted"
     """The pivot of a child run may be executed: the runs above wait for its outcome."""
+    SIGNAL = "signal"
+    """Somebody has sent the run a signal; the payload waits until the body receives it."""
     FLOOR = "floor"
     """The body begins anew with the input in the payload: replay starts here, undoing reads on before it."""
     FIRED = "fired"

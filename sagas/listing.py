@@ -68,11 +68,12 @@ def _stored(status: Status | None) -> Stored | None:
 
 
 def _info(row: RunRow, now: int) -> RunInfo:
+    status = seen(row, now)
     return RunInfo(
         row.id,
         row.saga,
         row.version,
-        seen(row, now),
+        status,
         None if row.cause is None else row.cause.value,
         moment(row.created_at),
         None if row.ended_at is None else moment(row.ended_at),
@@ -81,4 +82,5 @@ def _info(row: RunRow, now: int) -> RunInfo:
         row.owner,
         row.parent,
         None if row.scheduled_for is None else moment(row.scheduled_for),
+        row.waits_for if status is Status.WAITING else None,
     )

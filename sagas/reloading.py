@@ -9,6 +9,7 @@ from amends.sagas import asking, parents
 from amends.sagas.errors import AmendsError
 from amends.sagas.journal import Entry, Kind, Said
 from amends.sagas.loop import EndlessTurn
+from amends.sagas.mailbox import Letter, letter_of
 from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.outcome import Effect
 from amends.sagas.replay import Diverged, Matcher
@@ -28,7 +29,8 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
     try:
         if not _turned_round(run, entries, news, now):
             floor = next((entry for entry in reversed(entries) if entry.kind is Kind.FLOOR), None)
-            run.begin(floor, replaying=bool(entries) or _was_held(run))
+            letters = [] if floor is None else _letters(entries, floor)
+            run.begin(floor, replaying=bool(entries) or _was_held(run), letters=letters)
             matcher = None if run.body is None else Matcher(run.body)
         _replay(run, entries, matcher, -1 if floor is None else floor.seq)
     except (Diverged, EndlessTurn, AmendsError, ValueError, KeyError) as problem:
@@ -57,6 +59,12 @@ def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], 
         return False
     overdue = run.row.deadline_at is not None and run.row.deadline_at <= now
     return overdue or any(isinstance(item, InboxRow) and item.kind == Kind.CANCEL for item in news)
+
+
+def _letters(entries: Sequence[Entry], floor: Entry) -> list[Letter]:
+    """Give the signals that had not been received when the body began anew."""
+    left = set(floor.meta.get("letters", ()))
+    return [letter_of(entry) for entry in entries if entry.seq in left]
 
 
 def _was_held(run: LiveRun) -> bool:

@@ -20,6 +20,7 @@ from amends.sagas.failure import Failure, describe, rebuild
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.loop import EndlessTurn
+from amends.sagas.mailbox import Letter, Mailbox, letter_of
 from amends.sagas.news import Attempt, News, Turn
 from amends.sagas.outcome import Outcome
 from amends.sagas.registry import STEPS
@@ -31,7 +32,7 @@ MOST_HELD = 256
 """So many outcomes of reads may wait in memory for the next write."""
 AHEAD = (Kind.INTENT, Kind.RETRY, Kind.LOST)
 """The entries that stand before an attempt."""
-TOLD = (Kind.FIRED, Kind.ROLLED_BACK)
+TOLD = (Kind.FIRED, Kind.ROLLED_BACK, Kind.SIGNAL)
 """The entries that let the body go on without a step's outcome."""
 PARKING = (Diverged, EndlessTurn, ValueError, DefinitionError)
 """What is wrong with the run itself, so that it needs a person."""
@@ -140,8 +141,11 @@ class LiveRun:
         self.draft.change = self.state(due_at=now, release=True)
         return self.finish(now)
 
-    def begin(self, floor: Entry | None, *, replaying: bool) -> None:
-        """Make the body, where this process has its code: from the start, or from a new beginning."""
+    def begin(self, floor: Entry | None, *, replaying: bool, letters: Sequence[Letter] = ()) -> None:
+        """Make the body, where this process has its code: from the start, or from a new beginning.
+
+        `letters` are the signals that the body before a new beginning has not received.
+        """
         saga, row = self.saga, self.row
         if saga is None:
             return
@@ -155,6 +159,7 @@ class LiveRun:
         body = Body(saga, current, created_at=row.created_at, limit=limit, floor=ref, no_pivot=row.no_pivot)
         if floor is not None:
             body.loop.now_ms, body.stays = floor.at, floor.meta.get("stays", "")
+        body.mailbox = Mailbox(letters)
         self.body, body.replaying = body, replaying
         body.start(arguments)
 
@@ -194,7 +199,7 @@ class LiveRun:
         self,
         kind: Kind,
         at: int,
-        ref: int,
+        ref: int | None = None,
         attempt: int | None = None,
         name: str | None = None,
         meta: dict[str, Any] | None = None,
@@ -223,6 +228,8 @@ class LiveRun:
                 ) from None
         elif entry.kind is Kind.ROLLED_BACK:
             body.rolled_back(entry.ref or 0, entry.at)
+        elif entry.kind is Kind.SIGNAL:
+            body.signal(letter_of(entry), entry.at)
         elif delivered is not None:
             step = self.history.steps[delivered]
             if step.child is not None and step.child.stays:
@@ -307,7 +314,9 @@ class LiveRun:
         """Give the run's row as it is now."""
         history = self.history
         status = Stored.COMPENSATING if history.compensating else Stored.OPEN
-        return RunChange(status, history.cause, None, history.error, None, due_at, release, needs)
+        awaited = [] if self.body is None else self.body.mailbox.awaited
+        waits_for = ", ".join(f"signal {name!r}" for name in awaited) or None
+        return RunChange(status, history.cause, None, history.error, None, due_at, release, needs, waits_for)
 
     def finish(self, now: int, *, dormant: bool = False) -> Turn:
         """Close the turn: when to look again, and whether anything has to be written first."""
@@ -342,9 +351,10 @@ class LiveRun:
             taking.lose(self, step, now, drained=True)
 
     def _rest(self, now: int) -> int | None:
-        """Say how long a run stays in memory that soon hears of its child runs."""
+        """Say how long a run stays in memory that may soon hear more: of child runs, or by signals."""
         until = self.busy_at + self.limits.dormant_after_ms
-        waits = any(step.child is not None for step in self.history.active.values())
+        listens = self.body is not None and bool(self.body.mailbox.awaited)
+        waits = listens or any(step.child is not None for step in self.history.active.values())
         return until if waits and now < until else None
 
     def _leaves(self) -> bool:

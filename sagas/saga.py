@@ -18,6 +18,7 @@ from amends.sagas.errors import DefinitionError
 from amends.sagas.failure import named_by
 from amends.sagas.outcome import Effect
 from amends.sagas.registry import SAGAS
+from amends.sagas.signals import Signals
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +46,7 @@ class Saga(Generic[P, R]):
         self.arguments = Arguments(fn, f"saga {name!r}", names)
         self.arguments.resolve()
         self._result: JsonType[Any] | None = None
+        self.signals = Signals(fn, names)
         self.known = named_by((fn,), ())
 
     def __repr__(self) -> str:

@@ -109,7 +109,7 @@ def leave(run: LiveRun, now: int) -> None:
     elif run.body is not None and (not run.body.returned or run.body.loop.unfinished()):
         if run.history.stuck and _body_waits(run):
             _write_parked(run, _stuck(run), now)
-        elif wake_at(run) is None and not run.history.active:
+        elif wake_at(run) is None and not run.history.active and not run.body.mailbox.awaited:
             _write_parked(
                 run,
                 "the body waits for something that can never come: no step, timer or message is under way",
@@ -189,9 +189,11 @@ def _start_over(run: LiveRun, now: int) -> None:
     if run.over is not None and run.body is not None and quiet:
         over, run.over = run.over, None
         stays = {"stays": run.body.stays} if run.body.stays else {}
+        letters = run.body.mailbox.left
+        meta = stays | ({"letters": [letter.seq for letter in letters]} if letters else {})
         run.close()
-        entry, _ = run.record(Kind.FLOOR, now, over.ref, meta=stays, payload=over.arguments)
-        run.begin(entry, replaying=False)
+        entry, _ = run.record(Kind.FLOOR, now, over.ref, meta=meta, payload=over.arguments)
+        run.begin(entry, replaying=False, letters=letters)
         run.collect(now)
 
 

@@ -256,6 +256,22 @@ class SyncCoordinator:
         thread = self._open()
         return SyncRun(thread, thread.call(self._coordinator.start(saga, *args, id=id)))
 
+    def signal_or_start(
+        self,
+        saga: Callable[[*Ts], Awaitable[R]],
+        *args: *Ts,
+        id: str,
+        name: str,
+        payload: Any = None,
+        message_id: str | None = None,
+    ) -> SyncRun[R]:
+        """Send a signal, and start the run where there is none; see `Coordinator.signal_or_start`."""
+        thread = self._open()
+        sent = self._coordinator.signal_or_start(
+            saga, *args, id=id, name=name, payload=payload, message_id=message_id
+        )
+        return SyncRun(thread, thread.call(sent))
+
     def run(
         self,
         saga: Callable[[*Ts], Awaitable[R]],
@@ -282,6 +298,7 @@ class SyncCoordinator:
         return SyncOperator(self._open(), self._coordinator.operator(by, dry_run=dry_run))
 
     list = Blocking(Coordinator.list)
+    signal = Blocking(Coordinator.signal)
     cancel = Blocking(Coordinator.cancel)
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)

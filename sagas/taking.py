@@ -140,6 +140,8 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
         operating.take(run, row, now)
     elif row.kind == Kind.CHILD:
         children.take(run, row, meta, now)
+    elif row.kind == Kind.SIGNAL:
+        run.tell(Kind.SIGNAL, now, name=meta["name"], meta={"id": meta["id"]}, payload=row.payload)
     elif row.kind == Kind.GRANTED:
         _take_grant(run, meta["path"], now)
     else:

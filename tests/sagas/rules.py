@@ -134,7 +134,7 @@ def _keys(run: Simulation) -> list[str]:
 def _parked_names_owed(run: Simulation) -> list[str]:
     """S12, S3: a parked run names what is owed, and parks only for a reason it can tell."""
     reason = run.history.park_reason
-    if "nobody knows whether" in reason:
+    if "look at what the participant holds and say so" in reason:
         told = all(f"({ref})" in reason for ref in run.history.doubts)
         return (
             [] if told and run.history.doubts else [f"parked, and in doubt is {run.history.doubts}: {reason}"]

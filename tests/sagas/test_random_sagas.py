@@ -103,7 +103,15 @@ def replays(node: dict[str, Any], forward: Any, backward: Any, order: list[int])
         assert [entry.payload for entry in turn.entries if entry.kind is Kind.ENDED] == [ends.payload]
 
 
+LOST_BEHIND_THE_PIVOT = {
+    "kind": "sequence",
+    "parts": [{"kind": "once", "n": 0}, {"kind": "pivot", "n": 0}, {"kind": "careful", "n": 0}],
+}
+"""Its last step is lost with its worker, undone, and the run is stuck forward: nothing is in doubt then."""
+
+
 @given(programs, scripts, undo_scripts, deadlines, choices)
+@example(LOST_BEHIND_THE_PIVOT, [], [], None, [0, 0, 0, 0, 2])
 @QUICK
 def test_a_run_killed_at_random_finishes_or_makes_amends(
     node: dict[str, Any], forward: Any, backward: Any, deadline: int | None, mishaps: list[int]

@@ -19,7 +19,7 @@ def upgrade() -> None:
     """Make all tables."""
     tables = context.config.attributes["tables"]
     maker = _Maker(tables.schema, tables.version.removesuffix("version"))
-    for make in (_runs, _journal, _inbox, _approvals, _workers, _schedules, _outbox, _audit):
+    for make in (_runs, _journal, _inbox, _approvals, _votes, _workers, _schedules, _outbox, _audit):
         make(maker)
 
 
@@ -97,6 +97,7 @@ def _runs(maker: _Maker) -> None:
         _key("root", nullable=True),
         _text("no_pivot", nullable=True),
         _number("scheduled_for", nullable=True),
+        _text("waits_for", nullable=True),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", f"status IN ({_STATUSES})"),
         maker.check("runs", "cause_known", f"cause IS NULL OR cause IN ({_CAUSES})"),
@@ -157,6 +158,7 @@ def _approvals(maker: _Maker) -> None:
         _text("status"),
         _text("digest"),
         _bytes("request"),
+        _number("quorum"),
         _bytes("decision", nullable=True),
         _text("decided_by", nullable=True),
         _number("created_at"),
@@ -168,6 +170,21 @@ def _approvals(maker: _Maker) -> None:
     )
     maker.index("approvals", "pending", "created_at", where="status IN ('pending')")
     maker.index("approvals", "of_run", "run_id")
+
+
+def _votes(maker: _Maker) -> None:
+    maker.table(
+        "votes",
+        _key("approval_id"),
+        _key("by"),
+        sa.Column("approved", sa.Boolean, nullable=False),
+        _text("how"),
+        _number("at"),
+        _text("digest"),
+        _text("values"),
+        _bytes("payload", nullable=True),
+        maker.primary("votes", "approval_id", "by"),
+    )
 
 
 def _workers(maker: _Maker) -> None:

@@ -12,6 +12,7 @@ from amends.cli.db import app as db
 from amends.cli.group import Group
 from amends.cli.runs import export, runs, show
 from amends.cli.schedules import app as schedules
+from amends.cli.signal import signal
 from amends.cli.start import cancel, start
 from amends.cli.worker import worker
 
@@ -55,6 +56,7 @@ app.command()(start)
 app.command()(runs)
 app.command()(show)
 app.command()(export)
+app.command()(signal)
 app.command()(cancel)
 app.command()(retry)
 app.command()(resolve)

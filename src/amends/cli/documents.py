@@ -27,6 +27,7 @@ def run_document(run: RunRow, view: View) -> Document:
         "version": run.version,
         "queue": run.queue,
         "parent": run.parent,
+        "waits_for": run.waits_for if run.owner is None and run.ended_at is None else None,
         "status": seen(run, view.now).value,
         "served": view.is_served(run),
         "cause": None if run.cause is None else run.cause.value,

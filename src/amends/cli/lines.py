@@ -154,7 +154,16 @@ def _timer(event: Event, _now: int) -> str:
 
 
 def _wait(event: Event, now: int) -> str:
-    return "waits for news" if event.until is None else f"waits, due {words.relative(event.until, now)}"
+    awaited = str(event.detail.get("for") or "")
+    if event.until is None:
+        return f"waits for {awaited or 'news'}"
+    return f"waits{f' for {awaited}' if awaited else ''}, due {words.relative(event.until, now)}"
+
+
+def _signal(event: Event, _now: int) -> str:
+    name, payload = event.step or event.detail.get("name"), event.detail.get("payload")
+    told = "" if payload in (None, "null") else f": {_short(flat(str(payload)))}"
+    return f"signal {name!r}{told}{' (not taken yet)' if event.state == 'unread' else ''}"
 
 
 def _cancel(event: Event, _now: int) -> str:
@@ -248,6 +257,7 @@ TELL: dict[str, Callable[[Event, int], str]] = {
     "undo": _undo,
     "timer": _timer,
     "wait": _wait,
+    "signal": _signal,
     "cancel": _cancel,
     "operator": _operator,
     "retry": _retry,

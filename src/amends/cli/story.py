@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from amends.persistence.records import EntryRow, InboxRow, Loaded
+from amends.persistence.records import EntryRow, InboxRow, Loaded, RunRow
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.failure import Failure
 from amends.sagas.history import History
@@ -201,7 +201,7 @@ def tell(loaded: Loaded, now: int) -> tuple[list[Event], History]:
     if run.ended_at is None:
         events += teller.pending(now, held=run.owner is not None)
         if run.status == "open" and run.owner is None and not teller.history.active:
-            events += _waiting(run.due_at, teller.history.at, now)
+            events += _waiting(run, teller.history.at, now)
     events += [_unread(message, teller) for message in loaded.inbox]
     return sorted(events, key=lambda event: event.at), teller.history
 
@@ -216,10 +216,12 @@ def failure(payload: bytes | None) -> Failure | None:
         return None
 
 
-def _waiting(due: int | None, since: int, now: int) -> Iterable[Event]:
-    """Tell that the body waits: for a timer, or for news."""
+def _waiting(run: RunRow, since: int, now: int) -> Iterable[Event]:
+    """Tell that the body waits: for a timer, for a signal, or for news."""
+    due = run.due_at
     if due is None or due > now:
-        yield Event(since, "wait", "due", took=now - since, until=due)
+        detail = {"for": run.waits_for} if run.waits_for else {}
+        yield Event(since, "wait", "due", took=now - since, until=due, detail=detail)
 
 
 def _other(row: EntryRow, kind: Kind, meta: dict[str, Any], waited: int | None) -> Event:
@@ -229,6 +231,8 @@ def _other(row: EntryRow, kind: Kind, meta: dict[str, Any], waited: int | None) 
     began = row.at if waited is None else row.at - waited
     if kind is Kind.FLOOR:
         meta = {**meta, "input": _text(row)}
+    elif kind is Kind.SIGNAL:
+        meta = {**meta, "payload": _text(row)}
     return Event(began, what, "", row.name, row.ref, row.attempt, None, waited, outcome, error, None, meta)
 
 
@@ -238,6 +242,8 @@ def _text(row: EntryRow) -> str | None:
 
 def _unread(message: InboxRow, teller: Teller) -> Event:
     meta = _meta(message.meta)
+    if message.kind == Kind.SIGNAL and message.payload is not None:
+        meta["payload"] = message.payload.decode(errors="backslashreplace")
     ref = meta.get("ref")
     child = teller.child(ref) if message.kind == Kind.CHILD else None
     return Event(message.at, message.kind, "unread", ref=ref, detail=meta, run=child)

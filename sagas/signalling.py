@@ -1,0 +1,125 @@
+"""Sending signals to runs."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import OrderedDict
+from typing import Any
+
+from amends.persistence.records import InboxRow, Receipt, Write, Written
+from amends.sagas import checked
+from amends.sagas.body import too_large
+from amends.sagas.desk import Desk, not_found
+from amends.sagas.errors import (
+    AmendsError,
+    DefinitionError,
+    InputInvalid,
+    RunEnded,
+    RunNotFound,
+    StartConflict,
+)
+from amends.sagas.journal import Kind
+from amends.sagas.registry import SAGAS
+from amends.sagas.saga import Saga
+from amends.sagas.signals import plain
+from amends.sagas.starting import Starts
+
+LONGEST_MESSAGE_ID = 300
+REMEMBERED = 10_000
+"""Of so many runs it is remembered which saga they are of: that never changes."""
+
+AnySaga = Saga[..., Any]
+
+
+class Signalling:
+    """Sends signals; what is sent is checked against what the run's saga receives, where that is known."""
+
+    def __init__(self, desk: Desk, starts: Starts, most: int) -> None:
+        self._desk = desk
+        self._starts = starts
+        self._most = most
+        self._sagas: OrderedDict[str, tuple[str, str]] = OrderedDict()
+
+    async def send(self, run_id: str, name: str, payload: Any, message_id: str | None) -> None:
+        """Send a signal to a run. Raises what `Coordinator.signal` raises."""
+        saga = SAGAS.get(await self._saga_of(run_id))
+        row = self._letter(run_id, name, payload, message_id, saga)
+        await self._sent(run_id, await self._desk.write(Write(run_id, inbox=row)))
+
+    async def send_or_start(
+        self, saga: AnySaga, data: bytes, run_id: str, name: str, payload: Any, message_id: str | None
+    ) -> None:
+        """Send a signal to a run, which is started with it where there is none of this id."""
+        row = self._letter(run_id, name, payload, message_id, saga)
+        there = await self._is_there(run_id, saga)
+        while True:
+            start = None if there else self._starts.new(saga, run_id, data, row.at)
+            receipt = await self._desk.write(Write(run_id, start=start, inbox=row))
+            if receipt.written is not Written.TAKEN:
+                break
+            # Somebody else has started it meanwhile.
+            there = await self._is_there(run_id, saga)
+        await self._sent(run_id, receipt)
+
+    async def _is_there(self, run_id: str, saga: AnySaga) -> bool:
+        """Tell whether there is such a run. Raises `StartConflict` where it is another saga's."""
+        try:
+            name, _ = await self._saga_of(run_id)
+        except RunNotFound:
+            return False
+        if name != saga.name:
+            raise StartConflict(
+                f"the id {run_id!r} belongs to a run of saga {name!r}; signals for {saga.name!r} go to "
+                "runs with other ids"
+            )
+        return True
+
+    async def _saga_of(self, run_id: str) -> tuple[str, str]:
+        """Give the name and version of a run's saga, from memory if possible. Raises `RunNotFound`."""
+        found = self._sagas.get(run_id)
+        if found is None:
+            row = await self._desk.row(run_id)
+            found = self._sagas[run_id] = row.saga, row.version
+            if len(self._sagas) > REMEMBERED:
+                self._sagas.popitem(last=False)
+        return found
+
+    def _letter(
+        self, run_id: str, name: str, payload: Any, message_id: str | None, saga: AnySaga | None
+    ) -> InboxRow:
+        """Make the message, idempotent by its id. Raises `InputInvalid`, `PayloadTooLarge`."""
+        _check_name(name)
+        data = plain(name, payload) if saga is None else saga.signals.encode(name, payload)
+        if len(data) > self._most:
+            raise too_large(f"signal {name!r}: its payload", len(data), self._most)
+        message = uuid.uuid4().hex if message_id is None else _checked(message_id)
+        meta = json.dumps({"name": name, "id": message})
+        return InboxRow(run_id, f"signal:{message}", Kind.SIGNAL.value, self._desk.now(), meta, data)
+
+    async def _sent(self, run_id: str, receipt: Receipt) -> None:
+        """See what became of a signal. Raises `RunNotFound`, `RunEnded`, `AmendsError`."""
+        if receipt.written is Written.UNKNOWN_RUN:
+            raise not_found(run_id)
+        if receipt.written is Written.ENDED:
+            ended = await self._desk.row(run_id)
+            raise RunEnded(f"run {run_id!r} has ended: {ended.status}; nobody receives its signals any more")
+        if receipt.written is not Written.DONE:
+            raise AmendsError(f"run {run_id!r} can't be sent a signal: {receipt.reason or receipt.written}")
+        self._desk.look_for(run_id)
+
+
+def _check_name(name: object) -> None:
+    try:
+        checked.name(name, "a signal's name")
+    except DefinitionError as problem:
+        raise InputInvalid(str(problem)) from None
+
+
+def _checked(message_id: object) -> str:
+    fits = isinstance(message_id, str) and 0 < len(message_id) <= LONGEST_MESSAGE_ID
+    if not isinstance(message_id, str) or not fits or not message_id.isprintable():
+        raise InputInvalid(
+            f"a message's id is a printable text of 1 to {LONGEST_MESSAGE_ID} characters, not {message_id!r}"
+        )
+    return message_id
