@@ -26,7 +26,7 @@ def test_schedules_are_listed_with_what_comes_next(amends_on_both: Amends) -> No
     put(amends)
     lines = [" ".join(line.split()) for line in amends.says("schedules").splitlines()]
     assert lines[0] == "SCHEDULE SAGA PLAN NEXT LAST"
-    assert lines[1].startswith("nightly report 0 9 * * 1-5 Europe/Berlin 2")
+    assert re.fullmatch(r"nightly report 0 9 \* \* 1-5 Europe/Berlin .*:00:00 \(in .*\)", lines[1])
     assert re.fullmatch(r"pulse pulse every 1 h 30 min .*\(in 1 h (30|29) min\)", lines[2])
     page = amends.tells("schedules", "--limit", "1")
     assert (page["next"], [schedule["id"] for schedule in page["schedules"]]) == ("nightly", ["nightly"])
