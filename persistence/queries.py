@@ -83,6 +83,11 @@ class Queries:
         # A literal: for a parameter PostgreSQL plans as if many rows were wanted, and sorts them all.
         self._next_due = first.limit(literal_column("1"))
 
+    def run_on(self, connection: Connection, run_id: str) -> RunRow | None:
+        """Return a run as it is seen over a caller's connection, or None if there is none of this id."""
+        row = connection.execute(self._run, {"run": run_id}).first()
+        return None if row is None else self._reader.run(row)
+
     def run(self, run_id: str) -> RunRow | None:
         """Return a run, or None if there is none of this id."""
         if not storable(run_id):

@@ -65,6 +65,7 @@ class Tables:
     workers: Table
     schedules: Table
     outbox: Table
+    transactions: Table
     audit: Table
 
 
@@ -83,6 +84,7 @@ def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
         workers=_workers(maker),
         schedules=_schedules(maker),
         outbox=_outbox(maker),
+        transactions=_transactions(maker),
         audit=_audit(maker),
     )
 
@@ -336,6 +338,25 @@ def _outbox(maker: _Maker) -> Table:
         maker.primary("outbox", "number"),
     )
     maker.index(table, "unsent", "number", where="sent_at IS NULL")
+    return table
+
+
+def _transactions(maker: _Maker) -> Table:
+    # One row per key of a transactional step: what its transaction has done, and which never may.
+    table = maker.table(
+        "transactions",
+        _key("key"),
+        _key("run_id"),
+        _payload("result"),
+        _number("refused"),
+        _number_or_null("landed_at"),
+        _number_or_null("undone_at"),
+        maker.primary("transactions", "key"),
+        maker.check(
+            "transactions", "says_something", "refused > 0 OR landed_at IS NOT NULL OR undone_at IS NOT NULL"
+        ),
+    )
+    maker.index(table, "of_run", "run_id")
     return table
 
 

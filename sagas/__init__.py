@@ -1,6 +1,8 @@
 """Sagas: multi-step work that either finishes or makes amends."""
 
+from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
+from amends.sagas.approving import Decision, approval
 from amends.sagas.check import DeterminismWarning
 from amends.sagas.context import (
     CurrentRun,
@@ -16,20 +18,25 @@ from amends.sagas.context import (
     uuid4,
 )
 from amends.sagas.coordinator import Coordinator
+from amends.sagas.deciding import Approval
 from amends.sagas.errors import (
     ActionRefused,
     AmendsError,
+    ApprovalNotFound,
+    CommittedByStep,
     CoordinatorClosed,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    DecisionRefused,
     DefinitionError,
     Fatal,
     InputInvalid,
     NoEffect,
     NonDeterminism,
     NotInBody,
+    OtherDatabase,
     OutsideRun,
     PayloadTooLarge,
     RecordUnreadable,
@@ -45,6 +52,7 @@ from amends.sagas.errors import (
     StepTimeout,
     UnknownSaga,
     UnsupportedDatabase,
+    WaitsForItself,
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
@@ -64,14 +72,19 @@ from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
 from amends.sagas.sync_schedules import SyncSchedules
 from amends.sagas.ticks import CatchUp, Overlap
+from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 
 __all__ = [
     "Acted",
     "ActionRefused",
     "AmendsError",
+    "Approval",
+    "ApprovalNotFound",
+    "ApprovalStatus",
     "CatchUp",
     "Codec",
+    "CommittedByStep",
     "Compensation",
     "Coordinator",
     "CoordinatorClosed",
@@ -81,6 +94,8 @@ __all__ = [
     "DatabaseNotReady",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "Decision",
+    "DecisionRefused",
     "DefinitionError",
     "DeterminismWarning",
     "Effect",
@@ -95,6 +110,7 @@ __all__ = [
     "NotLanded",
     "OnUnknown",
     "Operator",
+    "OtherDatabase",
     "Outcome",
     "OutsideRun",
     "Overlap",
@@ -127,11 +143,14 @@ __all__ = [
     "SyncOperator",
     "SyncRun",
     "SyncSchedules",
+    "Transaction",
     "Undo",
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WorkerLost",
+    "approval",
     "continue_as_new",
     "current_run",
     "current_step",
@@ -144,5 +163,6 @@ __all__ = [
     "sleep",
     "sleep_until",
     "step",
+    "transaction",
     "uuid4",
 ]

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
 from sqlalchemy import Engine
 
+from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
 from amends.sagas import checked
+from amends.sagas.deciding import Approval, Deciding
 from amends.sagas.desk import Desk, not_found
 from amends.sagas.errors import (
     CoordinatorClosed,
@@ -26,6 +28,7 @@ from amends.sagas.errors import (
 )
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
+from amends.sagas.joining import Joinable
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.listing import list_runs
 from amends.sagas.obligations import Owed
@@ -50,6 +53,7 @@ Ts = TypeVarTuple("Ts")
 Infos = list[RunInfo]
 Entries = list[Entry]
 Obligations = list[Owed]
+Approvals = list[Approval]
 
 DORMANT_AFTER_MS = 1_000
 """So long a run with nothing to do stays in memory. Under a given clock, nobody knows when that is over."""
@@ -127,6 +131,7 @@ class Coordinator:
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
         self.schedules = Schedules(self, self._open_parts, self._starts)
+        self._deciding = Deciding(self.desk)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
     @classmethod
@@ -171,16 +176,23 @@ class Coordinator:
         saga: Callable[[*Ts], Awaitable[R]],
         *args: *Ts,
         id: str | None = None,
+        connection: Joinable | None = None,
     ) -> Run[R]:
         """Start a run, durably; the same id, saga and input again give the same run.
 
-        `id` is the run's id, unique in the database; left out, it is a fresh UUID.
+        `id` is the run's id, unique in the database; left out, it is a fresh UUID. `connection` is one of
+        SQLAlchemy's connections or sessions, sync or async, to the coordinator's database: the run exists if
+        and only if its transaction commits, and begins soon after.
         Raises `InputInvalid` when the arguments don't fit, `PayloadTooLarge`, and `StartConflict` when the id
-        belongs to a run of another saga or with other input.
+        belongs to a run of another saga or with other input; `OtherDatabase` and `DatabaseUnavailable` for a
+        connection, `WaitsForItself` without it while the caller has another transaction open on SQLite.
         """
         parts, defined = self._open_parts(), _defined(saga)
-        run_id = checked_id(id)
-        await self._starts.start(parts, defined, run_id, self._starts.encode(defined, args))
+        run_id, data = checked_id(id), self._starts.encode(defined, args)
+        if connection is None:
+            await self._starts.start(parts, defined, run_id, data)
+        else:
+            await self._starts.join(defined, run_id, data, connection)
         return Run(self, run_id, defined)
 
     async def get(self, id: str) -> Run[Any]:
@@ -250,8 +262,61 @@ class Coordinator:
         await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id)
         return Run(self, run_id, defined)
 
-    async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
-        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record."""
+    async def approvals(
+        self,
+        status: ApprovalStatus | str | None = "pending",
+        *,
+        run_id: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Approvals:
+        """List what people are asked to decide, the oldest first.
+
+        `status` is one of `ApprovalStatus`, None for all; `run_id` gives one run's, `after` is the last id of
+        the page before. Raises `InputInvalid`.
+        """
+        return await self._deciding.list(status=status, run_id=run_id, limit=limit, after=after)
+
+    async def approval(self, approval_id: str) -> Approval:
+        """Give one approval. Raises `ApprovalNotFound`."""
+        return await self._deciding.get(approval_id)
+
+    async def decide(
+        self,
+        approval_id: str,
+        *,
+        approved: bool,
+        by: str,
+        reason: str | None = None,
+        values: Any = None,
+        how: str = "api",
+        digest: str | None = None,
+    ) -> None:
+        """Decide for somebody; returns once that is durable. It counts once, and is in the audit trail.
+
+        `by` is believed: who lets people in has to know them. `values` are what they filled in, by name, or
+        an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
+        the decision is bound to what that one showed.
+        Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form, and `DecisionRefused`
+        where somebody has decided already, the time is over, the run no longer waits for it, or `by` may not
+        decide.
+        """
+        await self._deciding.decide(
+            approval_id, approved=approved, by=by, reason=reason, values=values, how=how, digest=digest
+        )
+
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        reason: str | None = None,
+        by: str = "api",
+        connection: Joinable | None = None,
+    ) -> None:
+        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record.
+
+        With `connection` it is asked if and only if that transaction commits; see `start`.
+        """
         parts = self._open_parts()
         now = parts.database.now()
         checked.storable(reason, "the reason")
@@ -260,7 +325,9 @@ class Coordinator:
         meta = json.dumps({"reason": reason, "by": by})
         row = InboxRow(run_id, key, Kind.CANCEL.value, now, meta)
         audit = AuditRow(run_id, now, by, Kind.CANCEL.value, meta)
-        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)))
+        receipt = await self.desk.write(
+            Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)), connection
+        )
         if receipt.written is Written.UNKNOWN_RUN:
             raise not_found(run_id)
         if receipt.written is Written.ENDED:
@@ -268,7 +335,8 @@ class Coordinator:
             raise RunEnded(
                 f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more"
             )
-        self.desk.look_for(run_id)
+        if connection is None:
+            self.desk.look_for(run_id)
 
     def operator(self, by: str, *, dry_run: bool = False) -> Operator:
         """Give what a person may do about runs that need one; `by` is whom the audit trail names.

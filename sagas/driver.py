@@ -280,19 +280,22 @@ class Driver:
             entries=tuple(entry.to_row(run.row.id) for entry in turn.entries),
             taken=tuple(turn.taken),
             change=change,
-            mail=run.mail if start is None and self._must_not_miss_mail(change) else None,
+            mail=run.mail if start is None and self._must_not_miss_mail(turn) else None,
             progressed=turn.progressed,
             audit=tuple(turn.audit),
             starts=tuple(turn.starts.values()),
             tells=tuple(turn.tells),
+            asks=tuple(turn.asks),
+            closes=tuple(turn.closes),
         )
         held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
 
-    def _must_not_miss_mail(self, change: RunChange | None) -> bool:
-        """Tell whether a change loses to mail: it ends the run, or nobody would look at it soon."""
-        if change is None or not change.release:
-            return False
+    def _must_not_miss_mail(self, turn: Turn) -> bool:
+        """Tell whether a turn loses to mail: it says so, ends the run, or nobody would look at it soon."""
+        change = turn.change
+        if turn.contends or change is None or not change.release:
+            return turn.contends
         return change.due_at is None or change.due_at > self._now()
 
     def _written(

@@ -99,6 +99,15 @@ class Run(Generic[R]):
         """
         await self._coordinator.cancel(self.id, reason=reason)
 
+    async def wake_up(self, *, by: str = "api") -> None:
+        """End the run's sleeping now; returns once that is durable. `by` is who asks, for the record.
+
+        Every `sleep` that its body is in comes to its end, as if its time were over; time limits and other
+        waiting stay as they are. A run that doesn't sleep goes on as it was.
+        Raises `RunEnded` when it has ended, `RunNotFound`.
+        """
+        await self._coordinator.desk.wake_up(self.id, by)
+
     async def journal(self) -> list[Entry]:
         """Give the run's journal so far."""
         return await self._coordinator.desk.journal(self.id)

@@ -27,10 +27,12 @@ from typing import (
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import CoordinatorClosed
 from amends.sagas.handle import Run
+from amends.sagas.joining import CALLER
 from amends.sagas.operators import Acted, Operator
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.orm import Session
 
     from amends.sagas.sync_schedules import SyncSchedules
 
@@ -66,7 +68,9 @@ class LoopThread:
             self.check()
             with self._guard:
                 self.check()
+                caller = CALLER.set(threading.get_ident())
                 future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+                CALLER.reset(caller)
                 self._calls.add(future)
         except CoordinatorClosed:
             coroutine.close()
@@ -172,6 +176,7 @@ class SyncRun(Generic[R]):
 
     status = Blocking(Run.status)
     cancel = Blocking(Run.cancel)
+    wake_up = Blocking(Run.wake_up)
     journal = Blocking(Run.journal)
     export = Blocking(Run.export)
     left_standing = Blocking(Run.left_standing)
@@ -251,10 +256,12 @@ class SyncCoordinator:
         saga: Callable[[*Ts], Awaitable[R]],
         *args: *Ts,
         id: str | None = None,
+        connection: Connection | Session | None = None,
     ) -> SyncRun[R]:
-        """Start a run, durably; see `Coordinator.start`."""
+        """Start a run, durably; see `Coordinator.start`. `connection` isn't an async one."""
         thread = self._open()
-        return SyncRun(thread, thread.call(self._coordinator.start(saga, *args, id=id)))
+        started = self._coordinator.start(saga, *args, id=id, connection=connection)
+        return SyncRun(thread, thread.call(started))
 
     def signal_or_start(
         self,
@@ -299,6 +306,9 @@ class SyncCoordinator:
 
     list = Blocking(Coordinator.list)
     signal = Blocking(Coordinator.signal)
+    approvals = Blocking(Coordinator.approvals)
+    approval = Blocking(Coordinator.approval)
+    decide = Blocking(Coordinator.decide)
     cancel = Blocking(Coordinator.cancel)
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from amends.sagas import Coordinator, CurrentStep, Retry, Schedules, Step, Undo, errors, saga, step
+from amends.sagas import (
+    Coordinator,
+    CurrentStep,
+    Retry,
+    Schedules,
+    Step,
+    Undo,
+    errors,
+    saga,
+    step,
+    transaction,
+)
 from tests import rule_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +60,7 @@ def test_every_error_is_explained_once() -> None:
     [
         ("option of `@saga`", saga),
         ("option of `@step`", step),
+        ("option of `@transaction`", transaction),
         ("option of `Retry`", Retry),
         ("option", Step.compensation),
         ("option of `Coordinator(url, …)`", Coordinator),
@@ -57,7 +69,8 @@ def test_every_error_is_explained_once() -> None:
     ],
 )
 def test_the_table_names_every_option(title: str, described: Callable[..., object]) -> None:
-    page = (ROOT / "docs" / "sagas.md").read_text(encoding="utf-8")
+    name = "transactions.md" if described is transaction else "sagas.md"
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     rows = page.split(f"\n| {title} |")[1].partition("\n\n")[0].splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`(\w+)=?`", row.split("|")[1])]
     inner = ("self", "fn", "url", "beat")

@@ -19,7 +19,19 @@ def upgrade() -> None:
     """Make all tables."""
     tables = context.config.attributes["tables"]
     maker = _Maker(tables.schema, tables.version.removesuffix("version"))
-    for make in (_runs, _journal, _inbox, _approvals, _votes, _workers, _schedules, _outbox, _audit):
+    makers = (
+        _runs,
+        _journal,
+        _inbox,
+        _approvals,
+        _votes,
+        _workers,
+        _schedules,
+        _outbox,
+        _transactions,
+        _audit,
+    )
+    for make in makers:
         make(maker)
 
 
@@ -244,6 +256,23 @@ def _outbox(maker: _Maker) -> None:
         maker.primary("outbox", "number"),
     )
     maker.index("outbox", "unsent", "number", where="sent_at IS NULL")
+
+
+def _transactions(maker: _Maker) -> None:
+    maker.table(
+        "transactions",
+        _key("key"),
+        _key("run_id"),
+        _bytes("result", nullable=True),
+        _number("refused"),
+        _number("landed_at", nullable=True),
+        _number("undone_at", nullable=True),
+        maker.primary("transactions", "key"),
+        maker.check(
+            "transactions", "says_something", "refused > 0 OR landed_at IS NOT NULL OR undone_at IS NOT NULL"
+        ),
+    )
+    maker.index("transactions", "of_run", "run_id")
 
 
 def _audit(maker: _Maker) -> None:
