@@ -20,6 +20,7 @@ from amends.persistence.records import (
     NewRun,
     Receipt,
     RunChange,
+    ScheduleChange,
     Status,
     Wake,
     Write,
@@ -60,6 +61,7 @@ class Asked:
     starts: dict[str, Cells] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: set[str] = field(default_factory=set)
     approvals: set[str] = field(default_factory=set)
 
 
@@ -68,13 +70,14 @@ class Known:
     """The database's answers.
 
     `won` are the ids that were inserted, `locked` the runs in somebody's open transaction, `keys` the inbox
-    keys that exist.
+    keys that exist, `schedules` the revisions of schedules (None: in somebody's open transaction).
     """
 
     won: set[str] = field(default_factory=set)
     runs: dict[str, RunState] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: dict[str, int | None] = field(default_factory=dict)
     approvals: dict[str, ApprovalState] = field(default_factory=dict)
 
 
@@ -94,6 +97,7 @@ class Rows:
     woken: dict[str, Cells] = field(default_factory=dict)
     mails: dict[str, Cells] = field(default_factory=dict)
     audit: list[Cells] = field(default_factory=list)
+    schedules: list[ScheduleChange] = field(default_factory=list)
     asks: list[Cells] = field(default_factory=list)
     votes: list[Cells] = field(default_factory=list)
     closes: list[Cells] = field(default_factory=list)
@@ -122,6 +126,8 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
         for told in write.tells:
             ask.runs.add(told.row.run_id)
             ask.keys.add((told.row.run_id, told.row.key))
+        if write.schedule is not None:
+            ask.schedules.add(write.schedule.row.id)
     return ask
 
 
@@ -165,6 +171,22 @@ class _Decider:
         return _TAKEN if missing[0] is write.start else _refused_child(missing[0])
 
     def _decided(self, write: Write) -> Receipt | None:
+        """Decide about a write whose ids are free; a schedule that it changes must be as it was seen."""
+        change = write.schedule
+        if change is None:
+            return self._accepted(write)
+        revision = self._known.schedules.get(change.row.id, 0)
+        if revision != change.seen:
+            return None if revision is None else _BEATEN
+        receipt = self._accepted(write)
+        if receipt is DONE:
+            # One change of a schedule goes into a batch; another one has to see it first.
+            self._known.schedules[change.row.id] = None
+            self.rows.schedules.append(change)
+            self.rows.news = True
+        return receipt
+
+    def _accepted(self, write: Write) -> Receipt | None:
         message, locked = write.inbox, self._known.locked
         if locked and not locked.isdisjoint(_wanted(write)):
             return None
@@ -348,5 +370,6 @@ def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
         start.parent_ref,
         start.root,
         start.no_pivot,
+        start.scheduled_for,
         change.waits_for,
     )

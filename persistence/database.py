@@ -34,6 +34,7 @@ from amends.persistence.records import (
     Write,
 )
 from amends.persistence.rows import Reader
+from amends.persistence.scheduling import ScheduleQueries
 from amends.persistence.store import Store
 from amends.persistence.transactions import Transactions
 from amends.persistence.writer import Writer
@@ -44,6 +45,8 @@ LEASE_MS = 10_000
 
 class Database:
     """A log in a database. `open` it; every other method blocks for one query.
+
+    `schedules` is what can be asked about schedules.
 
     ```python
     database = Database.open("sqlite:///orders.db")
@@ -58,6 +61,7 @@ class Database:
         self._codec = codec
         self._lease_ms = lease_ms
         self._queries = Queries(backend, Reader(codec))
+        self.schedules = ScheduleQueries(backend, Reader(codec))
         self._store = Store(backend, clock)
         self._encoder = Encoder(codec)
         self._joining = Joining(backend)

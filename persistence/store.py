@@ -33,6 +33,7 @@ from amends.persistence.lease import Lease
 from amends.persistence.prepared import Prepared
 from amends.persistence.records import Cause, Receipt, Status, Write
 from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS, INBOX_COLUMNS
+from amends.persistence.scheduling import ScheduleStore
 
 
 class Store:
@@ -41,6 +42,7 @@ class Store:
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
         self._clock = clock
+        self._schedules = ScheduleStore(backend)
         self._approvals = Approvals(backend)
         self._prepare_queries()
         self._prepare_rows()
@@ -73,6 +75,8 @@ class Store:
                 known.locked = self.existing_runs(connection, missing)
         if ask.keys:
             known.keys = self.existing_keys(connection, ask.keys)
+        if ask.schedules:
+            known.schedules = self._schedules.lock(connection, ask.schedules)
         if ask.approvals:
             known.approvals = self._approvals.states(connection, ask.approvals)
         receipts, rows = decide(writes, known, epoch=epoch, now=self._clock.now())
@@ -145,6 +149,8 @@ class Store:
         ):
             if cells:
                 many(connection, cells)
+        if rows.schedules:
+            self._schedules.write(connection, rows.schedules)
 
     def _prepare_queries(self) -> None:
         runs, inbox, workers = (

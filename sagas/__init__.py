@@ -46,6 +46,7 @@ from amends.sagas.errors import (
     RunFailed,
     RunNotFound,
     RunParked,
+    ScheduleNotFound,
     StartConflict,
     StepFailed,
     StepTimeout,
@@ -63,10 +64,14 @@ from amends.sagas.receiving import Receiving, receive
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
+from amends.sagas.schedule_view import Schedule
+from amends.sagas.schedules import Schedules
 from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.sync_schedules import SyncSchedules
+from amends.sagas.ticks import CatchUp, Overlap
 from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 
@@ -77,6 +82,7 @@ __all__ = [
     "Approval",
     "ApprovalNotFound",
     "ApprovalStatus",
+    "CatchUp",
     "Codec",
     "CommittedByStep",
     "Compensation",
@@ -107,6 +113,7 @@ __all__ = [
     "OtherDatabase",
     "Outcome",
     "OutsideRun",
+    "Overlap",
     "Owed",
     "PayloadTooLarge",
     "PlannedUndo",
@@ -123,6 +130,9 @@ __all__ = [
     "RunNotFound",
     "RunParked",
     "Saga",
+    "Schedule",
+    "ScheduleNotFound",
+    "Schedules",
     "Standing",
     "StartConflict",
     "Status",
@@ -132,6 +142,7 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "SyncSchedules",
     "Transaction",
     "Undo",
     "UndoPlan",

@@ -34,6 +34,7 @@ from amends.sagas.parts import Parts, Plan, assemble, dismantle
 from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
+from amends.sagas.schedules import Schedules
 from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
@@ -71,6 +72,7 @@ class Coordinator:
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
     `poison_after` is how often a run may be lost with its worker before it is parked. `clock` replaces the
     database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    `coordinator.schedules` starts runs by the clock: see `Schedules`.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -124,6 +126,7 @@ class Coordinator:
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
+        self.schedules = Schedules(self, self._open_parts, self._starts)
         self._deciding = Deciding(self.desk)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
@@ -363,7 +366,7 @@ class Coordinator:
         return await self.desk.owed()
 
     async def run_until_idle(self) -> dt.datetime | None:
-        """Drive everything that is due now; give the moment at which the next run is due, if there is one."""
+        """Drive everything that is due now; give the moment at which a run is due next."""
         due = await self._open_parts().scheduler.until_idle()
         return None if due is None else dt.datetime.fromtimestamp(due / 1000, dt.UTC)
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.orm import Session
 
+    from amends.sagas.sync_schedules import SyncSchedules
+
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -291,6 +293,13 @@ class SyncCoordinator:
         """Give a run by its id; see `Coordinator.get`."""
         thread = self._open()
         return SyncRun(thread, thread.call(self._coordinator.get(id)))
+
+    @property
+    def schedules(self) -> SyncSchedules:
+        """The schedules of the coordinator's database; see `Coordinator.schedules`."""
+        from amends.sagas.sync_schedules import SyncSchedules  # noqa: PLC0415 - it is made from this module
+
+        return SyncSchedules(self._open(), self._coordinator.schedules)
 
     def operator(self, by: str, *, dry_run: bool = False) -> SyncOperator:
         """Give what a person may do about runs that need one; see `Coordinator.operator`."""
