@@ -56,10 +56,15 @@ class Signalling:
         while True:
             start = None if there else self._starts.new(saga, run_id, data, row.at)
             receipt = await self._desk.write(Write(run_id, start=start, inbox=row))
-            if receipt.written is not Written.TAKEN:
+            if receipt.written is Written.TAKEN:
+                # Somebody else has started it meanwhile.
+                there = await self._is_there(run_id, saga)
+            elif receipt.written is Written.UNKNOWN_RUN and there:
+                # It was removed since it was last seen.
+                self._sagas.pop(run_id, None)
+                there = False
+            else:
                 break
-            # Somebody else has started it meanwhile.
-            there = await self._is_there(run_id, saga)
         await self._sent(run_id, receipt)
 
     async def _is_there(self, run_id: str, saga: AnySaga) -> bool:

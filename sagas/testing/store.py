@@ -59,6 +59,11 @@ class StoredRun:
         """The inbox rows that haven't become entries, in their order."""
         return tuple(row for row in self.inbox if row.number not in self.taken)
 
+    @property
+    def unread_kinds(self) -> dict[str, int]:
+        """The number of the last unread inbox row of each kind."""
+        return {row.kind: row.number for row in self.unread}
+
     def claimable(self, now: int) -> bool:
         """Tell whether a worker would claim the run now."""
         row = self.row
@@ -97,7 +102,7 @@ class Store:
         known = Known(
             won={run_id for run_id in ask.starts if run_id not in self.runs},
             runs={
-                run_id: RunState(run.row.status, run.row.cause, run.row.mail)
+                run_id: RunState(run.row.status, run.row.cause, run.row.mail, run.unread_kinds)
                 for run_id, run in self.runs.items()
             },
             keys={(run_id, key) for run_id, run in self.runs.items() for key in run.keys},

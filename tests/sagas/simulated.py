@@ -9,6 +9,7 @@ from typing import Any
 
 from amends.persistence.records import EntryRow, InboxRow, RunChange, RunRow, Status
 from amends.sagas import Saga
+from amends.sagas.held import overlooked
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind, from_row
 from amends.sagas.late import late_message
@@ -213,8 +214,7 @@ class Simulation:
             return
         change = turn.change
         if turn.durable:
-            unread = self.live is not None and self.row.mail > self.live.mail
-            if change is not None and change.release and unread:
+            if change is not None and change.release and self._unread(overlooked(change)):
                 self._beaten(news)
                 return
             self._apply(turn)
@@ -230,6 +230,11 @@ class Simulation:
         for attempt in turn.attempts:
             self._check_written(attempt)
             self.flying.append(Flight(attempt, self.now))
+
+    def _unread(self, overlooked: Sequence[str]) -> bool:
+        """Tell whether there is mail that the run doesn't know and that matters to what it writes."""
+        known = self.row.mail if self.live is None else self.live.mail
+        return any(row.number > known and row.kind not in overlooked for row in self.inbox)
 
     def _beaten(self, news: list[News]) -> None:
         """Load the run again, with what the beaten turn knew and with the mail that beat it."""
