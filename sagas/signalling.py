@@ -94,13 +94,12 @@ class Signalling:
         self, run_id: str, name: str, payload: Any, message_id: str | None, saga: AnySaga | None
     ) -> InboxRow:
         """Make the message, idempotent by its id. Raises `InputInvalid`, `PayloadTooLarge`."""
-        _check_name(name)
+        checked_name(name)
         data = plain(name, payload) if saga is None else saga.signals.encode(name, payload)
         if len(data) > self._most:
             raise too_large(f"signal {name!r}: its payload", len(data), self._most)
-        message = uuid.uuid4().hex if message_id is None else _checked(message_id)
-        meta = json.dumps({"name": name, "id": message})
-        return InboxRow(run_id, f"signal:{message}", Kind.SIGNAL.value, self._desk.now(), meta, data)
+        sent = uuid.uuid4().hex if message_id is None else _checked(message_id)
+        return message(run_id, name, sent, data, self._desk.now())
 
     async def _sent(self, run_id: str, receipt: Receipt) -> None:
         """See what became of a signal. Raises `RunNotFound`, `RunEnded`, `AmendsError`."""
@@ -114,7 +113,14 @@ class Signalling:
         self._desk.look_for(run_id)
 
 
-def _check_name(name: object) -> None:
+def message(run_id: str, name: str, message_id: str, data: bytes, at: int) -> InboxRow:
+    """Make the inbox row of a signal: its key is its message's id, so that sending is idempotent."""
+    meta = json.dumps({"name": name, "id": message_id})
+    return InboxRow(run_id, f"signal:{message_id}", Kind.SIGNAL.value, at, meta, data)
+
+
+def checked_name(name: object) -> None:
+    """Check a signal's name. Raises `InputInvalid`."""
     try:
         checked.name(name, "a signal's name")
     except DefinitionError as problem:

@@ -69,6 +69,10 @@ class StoredRun:
         row = self.row
         return row.owner is None and row.status in CLAIMABLE and row.due_at is not None and row.due_at <= now
 
+    def listens(self, now: int) -> bool:
+        """Tell whether the run does nothing but wait, for a signal at least."""
+        return self.row.owner is None and self.row.waits_for is not None and not self.claimable(now)
+
     def loaded(self, epoch: int) -> Loaded:
         """Give the run as a worker loads it."""
         return Loaded(self.row, tuple(self.rows), self.unread, "", epoch)
@@ -178,6 +182,7 @@ def _changed(row: RunRow, change: RunChange) -> RunRow:
         ended_at=change.ended_at,
         due_at=None if ended else change.due_at,
         needs=change.needs,
+        waits_for=change.waits_for,
         owner=None if gone else row.owner,
         lost=0 if gone else row.lost,
     )

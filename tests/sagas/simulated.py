@@ -59,6 +59,8 @@ class Simulation:
     wake_at: int | None = None
     wrongs: list[str] = field(default_factory=list)
     ticks: int = 0
+    letters: Sequence[tuple[str, int]] = ()
+    posted: int = 0
     row: RunRow = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,6 +180,17 @@ class Simulation:
         if self.live is None and (due is None or due > self.now):
             due = self.now
         self.row = replace(self.row, mail=number, due_at=due)
+
+    def post(self, again: int = 0) -> bool:
+        """Send the next signal, or one that was sent before once more; tell whether there was any."""
+        if self.ended or not (again or self.posted < len(self.letters)):
+            return False
+        self.posted += not again
+        number = self.posted if not again else 1 + again % self.posted
+        name, value = self.letters[number - 1]
+        meta = {"name": name, "id": f"letter-{number}"}
+        self.tell(Kind.SIGNAL, f"signal:letter-{number}", meta, str(value).encode())
+        return True
 
     def read_mail(self) -> None:
         """Bring unread inbox rows to the worker."""
