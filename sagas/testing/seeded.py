@@ -90,9 +90,9 @@ class Seeded(Mishaps):
         return self._random.choice((50, LEASE_MS - 1, LEASE_MS + 1, 3 * LEASE_MS, 100_000))
 
     def signal_ms(self, number: int) -> int | None:
-        """Send each signal when it is waited for, or soon after the one before, or much later."""
+        """Send each signal when it is waited for, or soon after the one before, or days later."""
         del number
-        return self._random.choice((None, 0, 1, 5, 200, 20_000))
+        return self._random.choice((None, 0, 1, 5, 200, 20_000, 1_000_000_000))
 
     def pick(self, count: int) -> int:
         """Choose any of them."""

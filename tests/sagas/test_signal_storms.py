@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 
 from amends.sagas import Coordinator, RunEnded, Status, receive, saga, savepoint, sleep, step
 from tests.sagas.running import LONGEST, ended, on_a_loop
+from tests.sagas.test_counts import counted
 
 GOT: list[Any] = []
 
@@ -82,6 +83,16 @@ async def test_a_cancel_comes_through_a_storm_of_signals(database_url: str) -> N
             await run.cancel()
             assert await ended(run) in (Status.COMPENSATED, Status.CANCELLED)
     assert sum(GOT) == 0
+
+
+@on_a_loop
+async def test_a_signal_and_the_start_that_it_makes_are_one_commit(sqlite_url: str) -> None:
+    """S17, S23: no crash comes between them."""
+    async with Coordinator(sqlite_url, work=False) as coordinator:
+        await coordinator.start(three, id="other")
+        with counted() as count:
+            await coordinator.signal_or_start(three, id="run", name="number", payload=1)
+        assert count.writing == 1
 
 
 @on_a_loop
