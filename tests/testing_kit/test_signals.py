@@ -95,7 +95,7 @@ def test_a_saga_that_waits_for_signals_passes() -> None:
     ],
 )
 def test_senders_are_killed_and_send_again(schedule: str, wanted: list[str]) -> None:
-    """However a signal is sent, it is received once."""
+    """S17, of messages: however often a signal is sent, it is received once."""
     stage = played(signalled, schedule)
     assert sent(stage) == wanted
     assert stage.run is not None
