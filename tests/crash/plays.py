@@ -21,6 +21,7 @@ PARKED = 4
 RESULT_S = 40.0
 MOST_ACTS = 5
 LOOK_S = 0.02
+AT_ONCE = 8
 
 Spec = Mapping[str, Any]
 
@@ -77,6 +78,26 @@ async def start(spec: Spec) -> int:
     return ENDED
 
 
+async def tell(spec: Spec) -> int:
+    """Send messages to keyed runs, several at a time, starting those that aren't there."""
+    async with _coordinator(spec) as coordinator:
+        named, places = saga_named(spec["saga"]), asyncio.Semaphore(AT_ONCE)
+
+        async def one(run: str, number: int) -> None:
+            async with places:
+                await coordinator.signal_or_start(
+                    named,
+                    spec["most"],
+                    id=run,
+                    name="book",
+                    payload=f"{spec['teller']}-{number}",
+                    message_id=f"message-{number}",
+                )
+
+        await asyncio.gather(*(one(run, number) for number in spec["numbers"] for run in spec["runs"]))
+    return ENDED
+
+
 async def _start_all(coordinator: Coordinator, spec: Spec) -> None:
     named = saga_named(spec["saga"])
     await asyncio.gather(*(coordinator.start(named, id=run) for run in spec.get("runs", ())))
@@ -120,7 +141,12 @@ def _coordinator(spec: Spec) -> Coordinator:
     )
 
 
-PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {"drive": drive, "work": work, "start": start}
+PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {
+    "drive": drive,
+    "work": work,
+    "start": start,
+    "tell": tell,
+}
 
 
 def play(spec: dict[str, Any]) -> int:

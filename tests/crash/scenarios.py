@@ -422,3 +422,25 @@ async def told_anew(*booked: str) -> list[str]:
     if len(booked) < len(("hotel", "flight", "car")):
         await continue_as_new(*booked)
     return list(booked)
+
+
+@saga
+async def hears(most: int) -> list[str]:
+    """Receive so many messages; nothing is done about them, so that hundreds take no time."""
+    heard: list[str] = []
+    async for name in receive(str, name="book"):
+        heard.append(name)
+        if len(heard) == most:
+            break
+    return heard
+
+
+@saga
+async def books_all(most: int) -> list[str]:
+    """Book what so many messages say."""
+    booked: list[str] = []
+    async for name in receive(str, name="book"):
+        booked.append(await book(name))
+        if len(booked) == most:
+            break
+    return booked

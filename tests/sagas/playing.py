@@ -43,7 +43,7 @@ def _happen(run: Simulation, kind: int, which: int) -> bool:
         POST_AGAIN: not run.ended and run.posted > 0,
     }
     if kind == TIME_PASSES:
-        return run.advance() or bool(run.news)
+        return run.advance() or bool(run.news) or run.posted < len(run.letters)
     if kind not in MISHAPS or not possible.get(kind, True):
         return _progress(run, which)
     MISHAPS[kind](run, which)
