@@ -91,11 +91,14 @@ class Desk:
         settled = row.status in ENDS or row.status is Stored.PARKED
         return Settled(row.status, row.cause, row.result, row.error) if settled else None
 
-    async def write(self, write: Write) -> Receipt:
-        """Have a message written; gives what became of it."""
+    async def write(self, write: Write, *, claim: bool = False) -> Receipt:
+        """Have a message written; gives what became of it. With `claim`, look at once for whom it wakes."""
         parts = self._asked(write.run_id)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
+        if claim and not parts.driver.holds(write.run_id):
+            # It stands behind the message in the writer's queue: both go into one transaction.
+            parts.scheduler.claim()
         return await asyncio.shield(future)
 
     def _asked(self, run_id: str) -> Parts:

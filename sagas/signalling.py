@@ -45,7 +45,7 @@ class Signalling:
         """Send a signal to a run. Raises what `Coordinator.signal` raises."""
         saga = SAGAS.get(await self._saga_of(run_id))
         row = self._letter(run_id, name, payload, message_id, saga)
-        await self._sent(run_id, await self._desk.write(Write(run_id, inbox=row)))
+        await self._sent(run_id, await self._desk.write(Write(run_id, inbox=row), claim=True))
 
     async def send_or_start(
         self, saga: AnySaga, data: bytes, run_id: str, name: str, payload: Any, message_id: str | None
@@ -55,7 +55,7 @@ class Signalling:
         there = await self._is_there(run_id, saga)
         while True:
             start = None if there else self._starts.new(saga, run_id, data, row.at)
-            receipt = await self._desk.write(Write(run_id, start=start, inbox=row))
+            receipt = await self._desk.write(Write(run_id, start=start, inbox=row), claim=True)
             if receipt.written is Written.TAKEN:
                 # Somebody else has started it meanwhile.
                 there = await self._is_there(run_id, saga)
