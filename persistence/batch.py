@@ -6,7 +6,7 @@ here stands because the runs' rows are locked (PostgreSQL) or nobody else writes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -47,11 +47,16 @@ _vote_cells: Final = attrgetter(*VOTE_COLUMNS)
 
 @dataclass(slots=True)
 class RunState:
-    """What a batch knows of a run, kept up with its own writes."""
+    """What a batch knows of a run, kept up with its own writes.
+
+    `mail` is the number of its last inbox row, `unread` that of the last unread one of each kind, where it
+    was asked for.
+    """
 
     status: Status
     cause: Cause | None
     mail: int
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -194,7 +199,7 @@ class _Decider:
             state = self._known.runs.get(write.run_id)
             if state is None:
                 return Receipt(Written.REFUSED, f"there is no run {write.run_id!r}")
-            if write.mail is not None and state.mail > write.mail:
+            if _is_beaten(write, state):
                 return _BEATEN
         if message is not None:
             put = self._put(message, write.wake, fresh=write.fresh)
@@ -225,6 +230,7 @@ class _Decider:
             state.status = woken
             rows.woken[run_id] = (run_id, woken.value, self._now, wake is Wake.OPERATOR)
         state.mail += 1
+        state.unread[message.kind] = state.mail
         known.keys.add((run_id, message.key))
         before = rows.mails.get(run_id)
         frees = wake in _FREEING or (before is not None and bool(before[3]))
@@ -281,6 +287,28 @@ class _Decider:
             rows.closes.append((closing.id, closing.status.value, closing.at, None, None))
             if closing.id in self._known.approvals:
                 self._known.approvals[closing.id].status = closing.status
+
+
+def overlooking(writes: Iterable[Write], runs: Mapping[str, RunState]) -> set[str]:
+    """Name the runs of which it matters which kinds of mail are unread: it decides whether a write loses."""
+    return {
+        write.run_id
+        for write in writes
+        if write.despite
+        and write.mail is not None
+        and write.run_id in runs
+        and runs[write.run_id].mail > write.mail
+    }
+
+
+def _is_beaten(write: Write, state: RunState) -> bool:
+    """Tell whether a conditional write loses to mail that it doesn't know."""
+    if write.mail is None or state.mail <= write.mail:
+        return False
+    if not write.despite:
+        return True
+    known = write.mail
+    return any(number > known for kind, number in state.unread.items() if kind not in write.despite)
 
 
 def _woken(state: RunState, wake: Wake) -> Status:

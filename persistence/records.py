@@ -234,7 +234,8 @@ class Write:
     """What one turn, start or message wants written, all or nothing.
 
     `epoch` is the lease under which the run was claimed (None: an unowned write that needs no lease).
-    `mail` makes the write conditional: it loses when the run has more inbox rows than that.
+    `mail` makes the write conditional: it loses when the run has more inbox rows than that, but for rows of
+    the kinds in `despite`.
     `taken` are the numbers of the inbox rows that became journal entries. `starts` are child runs, and
     `tells` what other runs are told.
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
@@ -251,6 +252,7 @@ class Write:
     taken: tuple[int, ...] = ()
     change: RunChange | None = None
     mail: int | None = None
+    despite: tuple[str, ...] = ()
     progressed: bool = False
     inbox: InboxRow | None = None
     wake: Wake = Wake.NONE

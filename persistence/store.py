@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     delete,
     false,
+    func,
     literal_column,
     null,
     or_,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 
 from amends.persistence.approvals import Approvals
 from amends.persistence.backend import Backend, Columns, id_listing, listing
-from amends.persistence.batch import Known, Rows, RunState, asked, decide
+from amends.persistence.batch import Known, Rows, RunState, asked, decide, overlooking
 from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
 from amends.persistence.prepared import Prepared
@@ -73,6 +74,11 @@ class Store:
             missing = ask.runs.difference(known.runs)
             if missing and not wait:
                 known.locked = self.existing_runs(connection, missing)
+        if overlooked := overlooking(writes, known.runs):
+            for run_id, kind, number in self._unread_kinds(
+                connection, {"ids": id_listing(sorted(overlooked))}
+            ):
+                known.runs[run_id].unread[kind] = number
         if ask.keys:
             known.keys = self.existing_keys(connection, ask.keys)
         if ask.schedules:
@@ -172,6 +178,12 @@ class Store:
         self._lock_runs = prepared(states.with_for_update(skip_locked=True))
         self._wait_for_runs = prepared(states.order_by(runs.c.id).with_for_update())
         self._existing_runs = prepared(select(runs.c.id).where(wanted))
+        unread = self._backend.among(inbox.c.run_id, "ids") & (inbox.c.taken == false())
+        self._unread_kinds = prepared(
+            select(inbox.c.run_id, inbox.c.kind, func.max(inbox.c.number))
+            .where(unread)
+            .group_by(inbox.c.run_id, inbox.c.kind)
+        )
         keys = self._backend.listed("keys", {"run_id": Text, "key": Text})
         self._existing_keys = prepared(
             select(inbox.c.run_id, inbox.c.key).join_from(

@@ -114,10 +114,12 @@ class Desk:
         settled = row.status in ENDS or row.status is Stored.PARKED
         return Settled(row.status, row.cause, row.result, row.error) if settled else None
 
-    async def write(self, write: Write, connection: Joinable | None = None) -> Receipt:
+    async def write(
+        self, write: Write, connection: Joinable | None = None, *, claim: bool = False
+    ) -> Receipt:
         """Have a message written, by itself or with a caller's transaction; gives what became of it.
 
-        Raises what `Joining.write` raises, and `WaitsForItself`.
+        With `claim`, look at once for whom it wakes. Raises what `Joining.write` raises, `WaitsForItself`.
         """
         parts = self._asked(write.run_id)
         if connection is not None:
@@ -125,6 +127,9 @@ class Desk:
         self.joining.check(parts.database)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
+        if claim and not parts.driver.holds(write.run_id):
+            # It stands behind the message in the writer's queue: both go into one transaction.
+            parts.scheduler.claim()
         return await asyncio.shield(future)
 
     def _asked(self, run_id: str) -> Parts:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from amends.persistence.records import Loaded, Receipt, RunChange, Write
+from amends.persistence.records import Loaded, Receipt, RunChange, Status, Write
+from amends.sagas.journal import Kind
 from amends.sagas.news import Attempted, News
 from amends.sagas.run import LiveRun
 
@@ -52,3 +53,18 @@ class Hooks:
     released: Callable[[int | None], None]
     reload: Callable[[str, int], None]
     told: Callable[[], None]
+
+
+def must_not_miss_mail(change: RunChange | None, now: int) -> bool:
+    """Tell whether a change loses to mail: it ends the run, or nobody would look at it soon."""
+    if change is None or not change.release:
+        return False
+    return change.due_at is None or change.due_at > now
+
+
+def overlooked(change: RunChange | None) -> tuple[str, ...]:
+    """Give the kinds of mail that a change doesn't lose to: no signal helps a run that receives none.
+
+    A run that lost to each of them would never end while they pour in.
+    """
+    return (Kind.SIGNAL.value,) if change is not None and change.status is not Status.OPEN else ()

@@ -53,7 +53,7 @@ class Signalling:
         """Send a signal to a run. Raises what `Coordinator.signal` raises."""
         saga = SAGAS.get(await self._saga_of(run_id, connection))
         row = self._letter(run_id, name, payload, message_id, saga)
-        receipt = await self._desk.write(Write(run_id, inbox=row), connection)
+        receipt = await self._desk.write(Write(run_id, inbox=row), connection, claim=True)
         await self._sent(run_id, receipt, connection)
 
     async def send_or_start(
@@ -71,11 +71,16 @@ class Signalling:
         there = await self._is_there(run_id, saga, connection)
         while True:
             start = None if there else self._starts.new(saga, run_id, data, row.at)
-            receipt = await self._desk.write(Write(run_id, start=start, inbox=row), connection)
-            if receipt.written is not Written.TAKEN:
+            receipt = await self._desk.write(Write(run_id, start=start, inbox=row), connection, claim=True)
+            if receipt.written is Written.TAKEN:
+                # Somebody else has started it meanwhile.
+                there = await self._is_there(run_id, saga, connection)
+            elif receipt.written is Written.UNKNOWN_RUN and there:
+                # It was removed since it was last seen.
+                self._sagas.pop(run_id, None)
+                there = False
+            else:
                 break
-            # Somebody else has started it meanwhile.
-            there = await self._is_there(run_id, saga, connection)
         await self._sent(run_id, receipt, connection)
 
     async def _is_there(self, run_id: str, saga: AnySaga, connection: Joinable | None) -> bool:
@@ -109,13 +114,12 @@ class Signalling:
         self, run_id: str, name: str, payload: Any, message_id: str | None, saga: AnySaga | None
     ) -> InboxRow:
         """Make the message, idempotent by its id. Raises `InputInvalid`, `PayloadTooLarge`."""
-        _check_name(name)
+        checked_name(name)
         data = plain(name, payload) if saga is None else saga.signals.encode(name, payload)
         if len(data) > self._most:
             raise too_large(f"signal {name!r}: its payload", len(data), self._most)
-        message = uuid.uuid4().hex if message_id is None else _checked(message_id)
-        meta = json.dumps({"name": name, "id": message})
-        return InboxRow(run_id, f"signal:{message}", Kind.SIGNAL.value, self._desk.now(), meta, data)
+        sent = uuid.uuid4().hex if message_id is None else _checked(message_id)
+        return message(run_id, name, sent, data, self._desk.now())
 
     async def _sent(self, run_id: str, receipt: Receipt, connection: Joinable | None) -> None:
         """See what became of a signal. Raises `RunNotFound`, `RunEnded`, `AmendsError`."""
@@ -130,7 +134,14 @@ class Signalling:
             self._desk.look_for(run_id)
 
 
-def _check_name(name: object) -> None:
+def message(run_id: str, name: str, message_id: str, data: bytes, at: int) -> InboxRow:
+    """Make the inbox row of a signal: its key is its message's id, so that sending is idempotent."""
+    meta = json.dumps({"name": name, "id": message_id})
+    return InboxRow(run_id, f"signal:{message_id}", Kind.SIGNAL.value, at, meta, data)
+
+
+def checked_name(name: object) -> None:
+    """Check a signal's name. Raises `InputInvalid`."""
     try:
         checked.name(name, "a signal's name")
     except DefinitionError as problem:
