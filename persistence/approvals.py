@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection
+from typing import Final
 
-from sqlalchemy import BigInteger, Connection, LargeBinary, Select, Text, exists, false, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Select,
+    Text,
+    exists,
+    false,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from amends.persistence.approval_records import ApprovalState, ApprovalStatus
 from amends.persistence.backend import Backend, id_listing
 from amends.persistence.prepared import Prepared
 from amends.persistence.rows import APPROVAL_COLUMNS, ASKED, VOTE_COLUMNS
-from amends.persistence.tables import literals
 
-STOPPING = ("cancel", "operator")
+PENDING: Final[ColumnElement[str]] = literal_column("'pending'")
+STOPPING: Final[tuple[ColumnElement[str], ...]] = (literal_column("'cancel'"), literal_column("'operator'"))
 """The kinds of messages of which a decision must not be taken before they are."""
 
 
@@ -27,7 +41,7 @@ class Approvals:
             select(inbox.c.number).where(
                 inbox.c.run_id == approvals.c.run_id,
                 inbox.c.taken == false(),
-                inbox.c.kind.in_(STOPPING),
+                or_(*(inbox.c.kind == kind for kind in STOPPING)),
             )
         )
         self._states = prepared(
@@ -51,12 +65,12 @@ class Approvals:
         self.ask = backend.insert(approvals, (*ASKED, "status"))
         self.vote = backend.insert(votes, VOTE_COLUMNS)
         self.close = backend.many(
-            {"id": Text, "status": Text, "at": BigInteger, "decision": LargeBinary, "by": Text},
+            {"id": Text, "becomes": Text, "at": BigInteger, "decision": LargeBinary, "by": Text},
             lambda cells: (
                 update(approvals)
-                .where(approvals.c.id == cells["id"], literals("status", [ApprovalStatus.PENDING]))
+                .where(approvals.c.id == cells["id"], approvals.c.status == PENDING)
                 .values(
-                    status=cells["status"],
+                    status=cells["becomes"],
                     decided_at=cells["at"],
                     decision=cells["decision"],
                     decided_by=cells["by"],

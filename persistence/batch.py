@@ -6,7 +6,7 @@ here stands because the runs' rows are locked (PostgreSQL) or nobody else writes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -14,12 +14,14 @@ from typing import Final
 from amends.persistence import voting
 from amends.persistence.approval_records import ApprovalState, ApprovalStatus, Vote
 from amends.persistence.backend import Cell
+from amends.persistence.beaten import is_beaten
 from amends.persistence.records import (
     Cause,
     InboxRow,
     NewRun,
     Receipt,
     RunChange,
+    ScheduleChange,
     Status,
     Wake,
     Write,
@@ -65,6 +67,7 @@ class Asked:
     starts: dict[str, Cells] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: set[str] = field(default_factory=set)
     approvals: set[str] = field(default_factory=set)
 
 
@@ -73,13 +76,14 @@ class Known:
     """The database's answers.
 
     `won` are the ids that were inserted, `locked` the runs in somebody's open transaction, `keys` the inbox
-    keys that exist.
+    keys that exist, `schedules` the revisions of schedules (None: in somebody's open transaction).
     """
 
     won: set[str] = field(default_factory=set)
     runs: dict[str, RunState] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: dict[str, int | None] = field(default_factory=dict)
     approvals: dict[str, ApprovalState] = field(default_factory=dict)
 
 
@@ -99,6 +103,7 @@ class Rows:
     woken: dict[str, Cells] = field(default_factory=dict)
     mails: dict[str, Cells] = field(default_factory=dict)
     audit: list[Cells] = field(default_factory=list)
+    schedules: list[ScheduleChange] = field(default_factory=list)
     asks: list[Cells] = field(default_factory=list)
     votes: list[Cells] = field(default_factory=list)
     closes: list[Cells] = field(default_factory=list)
@@ -127,6 +132,8 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
         for told in write.tells:
             ask.runs.add(told.row.run_id)
             ask.keys.add((told.row.run_id, told.row.key))
+        if write.schedule is not None:
+            ask.schedules.add(write.schedule.row.id)
     return ask
 
 
@@ -170,6 +177,22 @@ class _Decider:
         return _TAKEN if missing[0] is write.start else _refused_child(missing[0])
 
     def _decided(self, write: Write) -> Receipt | None:
+        """Decide about a write whose ids are free; a schedule that it changes must be as it was seen."""
+        change = write.schedule
+        if change is None:
+            return self._accepted(write)
+        revision = self._known.schedules.get(change.row.id, 0)
+        if revision != change.seen:
+            return None if revision is None else _BEATEN
+        receipt = self._accepted(write)
+        if receipt is DONE:
+            # One change of a schedule goes into a batch; another one has to see it first.
+            self._known.schedules[change.row.id] = None
+            self.rows.schedules.append(change)
+            self.rows.news = True
+        return receipt
+
+    def _accepted(self, write: Write) -> Receipt | None:
         message, locked = write.inbox, self._known.locked
         if locked and not locked.isdisjoint(_wanted(write)):
             return None
@@ -177,7 +200,7 @@ class _Decider:
             state = self._known.runs.get(write.run_id)
             if state is None:
                 return Receipt(Written.REFUSED, f"there is no run {write.run_id!r}")
-            if _is_beaten(write, state):
+            if is_beaten(write, state.mail, state.unread):
                 return _BEATEN
         if message is not None:
             put = self._put(message, write.wake, fresh=write.fresh)
@@ -267,28 +290,6 @@ class _Decider:
                 self._known.approvals[closing.id].status = closing.status
 
 
-def overlooking(writes: Iterable[Write], runs: Mapping[str, RunState]) -> set[str]:
-    """Name the runs of which it matters which kinds of mail are unread: it decides whether a write loses."""
-    return {
-        write.run_id
-        for write in writes
-        if write.despite
-        and write.mail is not None
-        and write.run_id in runs
-        and runs[write.run_id].mail > write.mail
-    }
-
-
-def _is_beaten(write: Write, state: RunState) -> bool:
-    """Tell whether a conditional write loses to mail that it doesn't know."""
-    if write.mail is None or state.mail <= write.mail:
-        return False
-    if not write.despite:
-        return True
-    known = write.mail
-    return any(number > known for kind, number in state.unread.items() if kind not in write.despite)
-
-
 def _woken(state: RunState, wake: Wake) -> Status:
     """Return the status in which a message leaves a run; an end, where it comes too late."""
     if state.status in ENDED:
@@ -376,5 +377,6 @@ def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
         start.parent_ref,
         start.root,
         start.no_pivot,
+        start.scheduled_for,
         change.waits_for,
     )

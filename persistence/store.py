@@ -28,12 +28,14 @@ from sqlalchemy import (
 
 from amends.persistence.approvals import Approvals
 from amends.persistence.backend import Backend, Columns, id_listing, listing
-from amends.persistence.batch import Known, Rows, RunState, asked, decide, overlooking
+from amends.persistence.batch import Known, Rows, RunState, asked, decide
+from amends.persistence.beaten import overlooking
 from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
 from amends.persistence.prepared import Prepared
 from amends.persistence.records import Cause, Receipt, Status, Write
 from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS, INBOX_COLUMNS
+from amends.persistence.scheduling import ScheduleStore
 
 
 class Store:
@@ -42,6 +44,7 @@ class Store:
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
         self._clock = clock
+        self._schedules = ScheduleStore(backend)
         self._approvals = Approvals(backend)
         self._prepare_queries()
         self._prepare_rows()
@@ -79,6 +82,8 @@ class Store:
                 known.runs[run_id].unread[kind] = number
         if ask.keys:
             known.keys = self.existing_keys(connection, ask.keys)
+        if ask.schedules:
+            known.schedules = self._schedules.lock(connection, ask.schedules)
         if ask.approvals:
             known.approvals = self._approvals.states(connection, ask.approvals)
         receipts, rows = decide(writes, known, epoch=epoch, now=self._clock.now())
@@ -151,6 +156,8 @@ class Store:
         ):
             if cells:
                 many(connection, cells)
+        if rows.schedules:
+            self._schedules.write(connection, rows.schedules)
 
     def _prepare_queries(self) -> None:
         runs, inbox, workers = (

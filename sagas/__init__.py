@@ -1,6 +1,8 @@
 """Sagas: multi-step work that either finishes or makes amends."""
 
+from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
+from amends.sagas.approving import Decision, approval
 from amends.sagas.check import DeterminismWarning
 from amends.sagas.context import (
     CurrentRun,
@@ -16,20 +18,25 @@ from amends.sagas.context import (
     uuid4,
 )
 from amends.sagas.coordinator import Coordinator
+from amends.sagas.deciding import Approval
 from amends.sagas.errors import (
     ActionRefused,
     AmendsError,
+    ApprovalNotFound,
+    CommittedByStep,
     CoordinatorClosed,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    DecisionRefused,
     DefinitionError,
     Fatal,
     InputInvalid,
     NoEffect,
     NonDeterminism,
     NotInBody,
+    OtherDatabase,
     OutsideRun,
     PayloadTooLarge,
     RecordUnreadable,
@@ -39,11 +46,13 @@ from amends.sagas.errors import (
     RunFailed,
     RunNotFound,
     RunParked,
+    ScheduleNotFound,
     StartConflict,
     StepFailed,
     StepTimeout,
     UnknownSaga,
     UnsupportedDatabase,
+    WaitsForItself,
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
@@ -55,17 +64,27 @@ from amends.sagas.receiving import Receiving, receive
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
+from amends.sagas.schedule_view import Schedule
+from amends.sagas.schedules import Schedules
 from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.sync_schedules import SyncSchedules
+from amends.sagas.ticks import CatchUp, Overlap
+from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 
 __all__ = [
     "Acted",
     "ActionRefused",
     "AmendsError",
+    "Approval",
+    "ApprovalNotFound",
+    "ApprovalStatus",
+    "CatchUp",
     "Codec",
+    "CommittedByStep",
     "Compensation",
     "Coordinator",
     "CoordinatorClosed",
@@ -75,6 +94,8 @@ __all__ = [
     "DatabaseNotReady",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "Decision",
+    "DecisionRefused",
     "DefinitionError",
     "DeterminismWarning",
     "Effect",
@@ -89,8 +110,10 @@ __all__ = [
     "NotLanded",
     "OnUnknown",
     "Operator",
+    "OtherDatabase",
     "Outcome",
     "OutsideRun",
+    "Overlap",
     "Owed",
     "PayloadTooLarge",
     "PlannedUndo",
@@ -107,6 +130,9 @@ __all__ = [
     "RunNotFound",
     "RunParked",
     "Saga",
+    "Schedule",
+    "ScheduleNotFound",
+    "Schedules",
     "Standing",
     "StartConflict",
     "Status",
@@ -116,11 +142,15 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "SyncSchedules",
+    "Transaction",
     "Undo",
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WorkerLost",
+    "approval",
     "continue_as_new",
     "current_run",
     "current_step",
@@ -133,5 +163,6 @@ __all__ = [
     "sleep",
     "sleep_until",
     "step",
+    "transaction",
     "uuid4",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from amends.sagas import children, parents
-from amends.sagas.body import Command
+from amends.sagas.commands import Command
 from amends.sagas.journal import Kind
 from amends.sagas.keys import step_key, undo_key
 from amends.sagas.news import Attempt

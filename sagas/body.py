@@ -7,9 +7,9 @@ import hashlib
 import random
 import zlib
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from amends.sagas.commands import AskPeople, Called, Command, Issued, RollBack, StartOver
 from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, PayloadTooLarge
 from amends.sagas.interrupts import may_be_ctrl_c
@@ -17,44 +17,14 @@ from amends.sagas.loop import BodyLoop
 from amends.sagas.mailbox import Letter, Mailbox
 from amends.sagas.outcome import Effect
 from amends.sagas.refusal import refusal
+from amends.sagas.request import Answer, Request
 from amends.sagas.saga import Saga
+from amends.sagas.savepoints import Savepoints
 from amends.sagas.scopes import PATH
 from amends.sagas.step import Step
 
 MAX_CALLBACKS = 100_000
 SPREAD = 0x9E3779B97F4A7C15
-
-
-Called = Step[..., Any] | Saga[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A step or child run that the body asks for, numbered in the order of asking."""
-
-    ref: int
-    step: Called
-    arguments: bytes
-    scopes: tuple[int, ...] = ()
-    no_pivot: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RollBack:
-    """The undoing of a savepoint that the body asks for; numbered like the steps, from its beginning."""
-
-    ref: int
-
-
-@dataclass(frozen=True, slots=True)
-class StartOver:
-    """The new beginning with new input that the body asks for."""
-
-    ref: int
-    arguments: bytes
-
-
-Issued = Command | RollBack | StartOver
 
 
 class Body:
@@ -95,9 +65,8 @@ class Body:
         self._rest_cancelled = False
         self.mailbox = Mailbox()
         self._futures: dict[int, tuple[asyncio.Future[Any], Called]] = {}
-        self._in_scope: dict[int, tuple[int, ...]] = {}
-        self._rolling: dict[int, asyncio.Future[None]] = {}
-        self._over: set[int] = set()
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self.savepoints = Savepoints(self.loop, self._number, lambda ref: self.issued.append(RollBack(ref)))
         self._context = Context()
         self.loop.body = self
 
@@ -132,12 +101,10 @@ class Body:
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
             raise too_large(f"{_said(step)}: its arguments", len(arguments), self._limit)
-        self._count += 1
-        ref = self._count
+        ref = self._number()
         future = self.loop.create_future()
         self._futures[ref] = future, step
-        if scopes:
-            self._in_scope[ref] = scopes
+        self.savepoints.enter(ref, step.name, scopes)
         self.issued.append(Command(ref, step, arguments, scopes, self._why_no_pivot(step, scopes)))
         try:
             return await future
@@ -146,7 +113,7 @@ class Body:
             raise
         finally:
             self._futures.pop(ref, None)
-            self._in_scope.pop(ref, None)
+            self.savepoints.leave(ref)
 
     async def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
         """Begin anew with other input. Raises `DefinitionError` while something of the body is going on."""
@@ -156,8 +123,7 @@ class Body:
             arguments = self.saga.arguments.encode(args, kwargs)
             if len(arguments) > self._limit:
                 raise too_large(f"saga {self.saga.name!r}: its input", len(arguments), self._limit)
-            self._count += 1
-            ref = self._count
+            ref = self._number()
             self.issued.append(StartOver(ref, arguments))
         while True:
             try:
@@ -181,37 +147,38 @@ class Body:
                 "let it end first"
             )
 
-    def open_scope(self) -> int:
-        """Begin a savepoint; gives its number."""
-        self._count += 1
-        return self._count
-
-    def close_scope(self, number: int) -> None:
-        """End a savepoint whose steps stay. Raises `DefinitionError` while some are under way."""
-        if number in self._over or self.loop.shutting:
-            return
-        self._over.add(number)
-        going = [self._futures[ref][1].name for ref, scopes in self._in_scope.items() if number in scopes]
-        if going:
-            raise DefinitionError(
-                f"a savepoint was left while {', '.join(map(repr, going))} called in it is still under way; "
-                "let its tasks end first: asyncio.TaskGroup waits for them"
-            )
-
-    def roll_back(self, number: int) -> asyncio.Future[None]:
-        """Have a savepoint's steps undone; those under way are let end first."""
-        self._over.add(number)
-        future: asyncio.Future[None] = self.loop.create_future()
-        self._rolling[number] = future
-        if not self.loop.shutting:
-            self.issued.append(RollBack(number))
-        return future
-
     def rolled_back(self, number: int, at: int) -> None:
         """Tell the body that a savepoint's steps are undone. Raises `KeyError` where it waits for none."""
         self.loop.now_ms = at
-        self._rolling.pop(number).set_result(None)
+        self.savepoints.rolled_back(number)
         self._run()
+
+    async def ask_people(self, request: Request) -> Answer:
+        """Ask for an approval and wait for what becomes of it; what `approval` in the body runs."""
+        ref = self._number()
+        future: asyncio.Future[Answer] = self.loop.create_future()
+        self._asked[ref] = future
+        if not self.loop.shutting:
+            self.issued.append(AskPeople(ref, request))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.given_up.append(ref)
+            raise
+        finally:
+            self._asked.pop(ref, None)
+
+    def decided(self, ref: int, answer: Answer, at: int) -> None:
+        """Tell the body what became of an approval."""
+        self.loop.now_ms = at
+        future = self._asked.get(ref)
+        if future is not None and not future.done():
+            future.set_result(answer)
+        self._run()
+
+    def _number(self) -> int:
+        self._count += 1
+        return self._count
 
     def _check_pivot(self, step: Called) -> None:
         """Refuse a pivot behind what nobody could undo if it failed (S14)."""
@@ -235,11 +202,7 @@ class Body:
         return self.no_pivot
 
     def _check_scopes(self, step: Called, scopes: tuple[int, ...]) -> None:
-        if any(scope in self._over for scope in scopes):
-            raise DefinitionError(
-                f"{_said(step)} was called by a task that outlived its savepoint; let the tasks begun "
-                "in a savepoint end before it does: asyncio.TaskGroup waits for them"
-            )
+        self.savepoints.check(_said(step), scopes)
         if step.effect is Effect.PIVOT:
             raise DefinitionError(
                 f"step {step.name!r} is a pivot and was called inside a savepoint, which is there to be "
@@ -333,7 +296,8 @@ class Body:
         self.loop.shut()
         self.main = None
         self._futures.clear()
-        self._rolling.clear()
+        self._asked.clear()
+        self.savepoints.forget()
         self.loop.body = None
 
 

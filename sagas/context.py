@@ -16,16 +16,23 @@ from amends.sagas.errors import OutsideRun
 
 if TYPE_CHECKING:
     from amends.sagas.mailbox import Letter
+    from amends.sagas.request import Answer, Request
     from amends.sagas.saga import Saga
+    from amends.sagas.savepoints import Savepoints
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentRun:
-    """The run that the code belongs to: its id, its saga's name and version."""
+    """The run that the code belongs to: its id, its saga's name and version.
+
+    `scheduled_for` is the occurrence for which a schedule has started the run, aware, UTC: the time by plan,
+    however late it was started. None for any other run.
+    """
 
     id: str
     saga: str
     version: str
+    scheduled_for: dt.datetime | None = None
 
 
 class RunningBody(Protocol):
@@ -34,6 +41,7 @@ class RunningBody(Protocol):
     run: CurrentRun
     saga: Saga[..., Any]
     replaying: bool
+    savepoints: Savepoints
 
     @property
     def random(self) -> random_module.Random:
@@ -51,14 +59,8 @@ class RunningBody(Protocol):
     def next_letter(self, name: str) -> Coroutine[Any, Any, Letter]:
         """Wait for the next signal of a name."""
 
-    def open_scope(self) -> int:
-        """Begin a savepoint; gives its number."""
-
-    def close_scope(self, number: int) -> None:
-        """End a savepoint whose steps stay. Raises `DefinitionError` while some are under way."""
-
-    def roll_back(self, number: int) -> asyncio.Future[None]:
-        """Have a savepoint's steps undone; those under way are let end first."""
+    def ask_people(self, request: Request) -> Coroutine[Any, Any, Answer]:
+        """Ask for an approval and wait for what becomes of it."""
 
 
 def running_body() -> RunningBody | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable
 
+from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
 from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
 from amends.sagas.errors import RunNotFound
 from amends.sagas.handle import fold
+from amends.sagas.joining import Joinable, Joining
 from amends.sagas.journal import Entry, from_row
 from amends.sagas.obligations import Owed, owed_by
 from amends.sagas.parts import Parts
@@ -24,15 +27,19 @@ class Desk:
 
     def __init__(self, opened: Callable[[], Parts]) -> None:
         self._opened = opened
+        self.joining = Joining()
 
     def now(self) -> int:
         """Give milliseconds of database time."""
         return self._opened().database.now()
 
-    async def row(self, run_id: str) -> RunRow:
-        """Give a run's row. Raises `RunNotFound`."""
+    async def row(self, run_id: str, connection: Joinable | None = None) -> RunRow:
+        """Give a run's row, as a caller's transaction sees it if one is given. Raises `RunNotFound`."""
         parts = self._asked(run_id)
-        row = await parts.scheduler.read(parts.database.run, run_id)
+        if connection is None:
+            row = await parts.scheduler.read(parts.database.run, run_id)
+        else:
+            row = await self.joining.run(connection, lambda on: parts.database.run_on(on, run_id))
         if row is None:
             raise not_found(run_id)
         return row
@@ -58,6 +65,22 @@ class Desk:
         """Give a run's audit trail, in order."""
         parts = self._asked(run_id)
         return await parts.scheduler.read(parts.database.audit, run_id)
+
+    async def approvals(
+        self,
+        *,
+        id: str | None = None,
+        status: ApprovalStatus | None = None,
+        run_id: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[ApprovalRow]:
+        """List approvals, the oldest first, behind approval `after`."""
+        parts = self._opened()
+        ask = functools.partial(
+            parts.database.approvals, id=id, status=status, run_id=run_id, limit=limit, after=after
+        )
+        return await parts.scheduler.read(ask)
 
     async def owed(self) -> list[Owed]:
         """Give the compensations owed by runs that haven't ended. Raises `RecordUnreadable`."""
@@ -91,9 +114,18 @@ class Desk:
         settled = row.status in ENDS or row.status is Stored.PARKED
         return Settled(row.status, row.cause, row.result, row.error) if settled else None
 
-    async def write(self, write: Write, *, claim: bool = False) -> Receipt:
-        """Have a message written; gives what became of it. With `claim`, look at once for whom it wakes."""
+    async def write(
+        self, write: Write, connection: Joinable | None = None, *, claim: bool = False
+    ) -> Receipt:
+        """Have a message written, by itself or with a caller's transaction; gives what became of it.
+
+        With `claim`, look at once for the run that it wakes. Raises what `Joining.write` raises, and
+        `WaitsForItself`.
+        """
         parts = self._asked(write.run_id)
+        if connection is not None:
+            return (await self.joining.write(parts.database, connection, [write]))[0]
+        self.joining.check(parts.database)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
         if claim and not parts.driver.holds(write.run_id):

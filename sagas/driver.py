@@ -280,12 +280,14 @@ class Driver:
             entries=tuple(entry.to_row(run.row.id) for entry in turn.entries),
             taken=tuple(turn.taken),
             change=change,
-            mail=run.mail if start is None and must_not_miss_mail(change, self._now()) else None,
+            mail=run.mail if start is None and must_not_miss_mail(turn, self._now()) else None,
             despite=overlooked(change),
             progressed=turn.progressed,
             audit=tuple(turn.audit),
             starts=tuple(turn.starts.values()),
             tells=tuple(turn.tells),
+            asks=tuple(turn.asks),
+            closes=tuple(turn.closes),
         )
         held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))

@@ -11,6 +11,9 @@
     ├── RunNotFound                no run has this id
     ├── RunEnded                   the run has ended already
     ├── ActionRefused              an operator's act doesn't fit the run as it stands
+    │   └── DecisionRefused        a decision doesn't count: who, when, or of what
+    ├── ApprovalNotFound           no approval has this id
+    ├── ScheduleNotFound           no schedule has this id
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -23,21 +26,25 @@
     ├── NonDeterminism             the body asks for something else than the journal says
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
+    ├── WaitsForItself             a write would wait for a transaction that its own caller holds open
     ├── CoordinatorClosed          the coordinator isn't open
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
-                                   DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
+                                   DatabaseReadOnly, DatabaseUnavailable, OtherDatabase,
+                                   CommittedByStep, RecordUnreadable
 """
 
 from __future__ import annotations
 
 from amends.persistence.errors import (
     AmendsError,
+    CommittedByStep,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    OtherDatabase,
     RecordUnreadable,
     UnsupportedDatabase,
 )
@@ -45,17 +52,21 @@ from amends.persistence.errors import (
 __all__ = [
     "ActionRefused",
     "AmendsError",
+    "ApprovalNotFound",
+    "CommittedByStep",
     "CoordinatorClosed",
     "DatabaseNewer",
     "DatabaseNotReady",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "DecisionRefused",
     "DefinitionError",
     "Fatal",
     "InputInvalid",
     "NoEffect",
     "NonDeterminism",
     "NotInBody",
+    "OtherDatabase",
     "OutsideRun",
     "PayloadTooLarge",
     "RecordUnreadable",
@@ -65,11 +76,13 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunParked",
+    "ScheduleNotFound",
     "StartConflict",
     "StepFailed",
     "StepTimeout",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "WorkerLost",
 ]
 
@@ -112,6 +125,18 @@ class RunEnded(AmendsError):
 
 class ActionRefused(AmendsError):
     """What an operator asked for doesn't fit the run as it stands, or somebody was quicker."""
+
+
+class DecisionRefused(ActionRefused):
+    """A decision about an approval doesn't count, and nothing has changed; the message says why."""
+
+
+class ApprovalNotFound(AmendsError):
+    """No approval in this database has this id."""
+
+
+class ScheduleNotFound(AmendsError):
+    """No schedule has this id."""
 
 
 class UnknownSaga(AmendsError):
@@ -196,6 +221,10 @@ class NotInBody(AmendsError):
 
 class OutsideRun(AmendsError):
     """Something that only works in a run's body or in a step was called outside one."""
+
+
+class WaitsForItself(AmendsError):
+    """A write of the coordinator's would wait for a SQLite transaction that its own caller holds open."""
 
 
 class CoordinatorClosed(AmendsError):

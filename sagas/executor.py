@@ -24,7 +24,9 @@ from amends.sagas.interrupts import may_be_ctrl_c
 from amends.sagas.news import Attempt, Attempted, Beat, Key
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.pulse import Pulse
+from amends.sagas.room import Room
 from amends.sagas.step import Step
+from amends.sagas.transacting import Transacting, transacting
 
 LEASE_POLL = 0.05
 """Seconds between two looks at a lease that can't be renewed just now."""
@@ -58,6 +60,7 @@ class Flight:
     started: int | None = None
     told: bool = False
     pulse: Pulse | None = None
+    work: Transacting | None = None
 
     @property
     def key(self) -> Key:
@@ -74,9 +77,16 @@ class Executor:
     """
 
     def __init__(
-        self, settings: Settings, *, now: Callable[[], int], lease_good: Callable[[], bool], report: Report
+        self,
+        settings: Settings,
+        *,
+        now: Callable[[], int],
+        lease_good: Callable[[], bool],
+        report: Report,
+        room: Room | None = None,
     ) -> None:
         self._settings = settings
+        self._room = room
         self._now = now
         self._lease_good = lease_good
         self._report = report
@@ -170,7 +180,9 @@ class Executor:
         if flight.told and (unheard or self._closed):
             return
         flight.told = True
-        called = flight.called
+        called, work = flight.called, flight.work
+        # A transaction that landed is dated by its beginning: from then on its key keeps others waiting.
+        ended = None if work is None or outcome is not Outcome.LANDED else flight.started
         self._report(
             attempt.run_id,
             Attempted(
@@ -179,13 +191,15 @@ class Executor:
                 attempt.undoing,
                 outcome,
                 self._now() if flight.started is None else flight.started,
-                self._now(),
+                self._now() if ended is None else ended,
                 result,
                 None if error is None else describe(error).to_json(),
                 error,
                 isinstance(called, Step) and called.effect is Effect.READ,
                 attempt.probing,
                 details,
+                rolled_back=work is not None and outcome is Outcome.NOT_LANDED and not work.answered,
+                settled=work is not None and outcome is Outcome.NOT_LANDED and work.settled,
             ),
         )
 
@@ -212,7 +226,7 @@ class Executor:
     def _give_up(self, task: asyncio.Task[Found | None]) -> None:
         flight = self._flights.get(task)
         if flight is not None and not flight.told and not self._closed:
-            self._tell(flight, (Outcome.UNKNOWN, None, _timed_out(flight.attempt)))
+            self._tell(flight, _stopped(flight, _timed_out(flight.attempt)))
 
     async def _execute(self, flight: Flight) -> Found | None:
         while not self._lease_good() and not flight.revoked:  # noqa: ASYNC110 - the writer's thread renews it
@@ -220,11 +234,15 @@ class Executor:
         if flight.revoked:
             return None
         try:
-            call = prepared(flight.called, flight.attempt)
+            call = self._prepared(flight)
         except Exception as error:  # noqa: BLE001 - decoding runs the application's types; nothing was sent
             return Outcome.NOT_LANDED, None, error
         try:
-            found = await self._found(flight, call)
+            if flight.work is None or self._room is None:
+                found = await self._found(flight, call)
+            else:
+                async with self._room.places:
+                    found = await self._found(flight, call)
         finally:
             if flight.pulse is not None:
                 flight.pulse.close()
@@ -234,7 +252,18 @@ class Executor:
             return None
         return found
 
+    def _prepared(self, flight: Flight) -> Callable[[], Any]:
+        """Give what is called; for a transaction that is the whole of it."""
+        flight.work = work = transacting(
+            self._room, flight.called, flight.attempt, self._settings.max_payload
+        )
+        if work is None:
+            return prepared(flight.called, flight.attempt)
+        return work.run if flight.thread else work.run_async
+
     async def _found(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
+        if flight.revoked:
+            return None
         called, attempt, task = flight.called, flight.attempt, asyncio.current_task()
         flight.started = self._now()
         begin_attempt(attempt.timeout_ms / 1000)
@@ -250,9 +279,9 @@ class Executor:
                 self._deadlines.watch(task, attempt.timeout_ms / 1000)
             made = call()
             result = await made if inspect.isawaitable(made) else made
-            return landed(called, result, limit=self._settings.max_payload)
+            return self._landed(flight, result)
         except asyncio.CancelledError as error:
-            return failed(called, self._why_cancelled(flight, error))
+            return _stopped(flight, self._why_cancelled(flight, error))
         except KeyboardInterrupt as error:
             if may_be_ctrl_c():
                 raise
@@ -286,7 +315,14 @@ class Executor:
         if done:
             return future.result()
         future.add_done_callback(late)
-        return failed(flight.called, _timed_out(flight.attempt))
+        return _stopped(flight, _timed_out(flight.attempt))
+
+    def _landed(self, flight: Flight, result: Any) -> Found:
+        """Take what a call returned; a transaction tells all of it itself."""
+        found: Found = (
+            landed(flight.called, result, limit=self._settings.max_payload) if flight.work is None else result
+        )
+        return found
 
     def _guarded(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
         """Call in the thread, unless it must not start any more; whatever it raises is its outcome."""
@@ -298,7 +334,7 @@ class Executor:
             result = call()
         except BaseException as error:  # noqa: BLE001 - as above; a future can't carry every exception
             return failed(flight.called, error)
-        return landed(flight.called, result, limit=self._settings.max_payload)
+        return self._landed(flight, result)
 
     def _thread_ended(self, _future: asyncio.Future[Found | None]) -> None:
         self._threads -= 1
@@ -345,6 +381,11 @@ class Executor:
             None if attempt.details is None else from_json(attempt.details),
             functools.partial(self._beat, flight),
         )
+
+
+def _stopped(flight: Flight, error: BaseException) -> Found:
+    """Tell what it means that an attempt was stopped: a transaction can't commit any more."""
+    return failed(flight.called, error) if flight.work is None else flight.work.stopped(error)
 
 
 def _timed_out(attempt: Attempt) -> StepTimeout:

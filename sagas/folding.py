@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from amends.persistence.records import Cause
 from amends.sagas.journal import Entry, Kind, Said, split_read
 from amends.sagas.outcome import Effect, Outcome
+from amends.sagas.request import ApprovalRecord, Request
 from amends.sagas.step_record import ChildRecord, Phase, StepRecord, Undoing
 
 if TYPE_CHECKING:
@@ -61,6 +62,25 @@ def _granted(history: History, entry: Entry) -> StepRecord:
     if step.asks and step.moving:
         step.asks, step.granted, step.phase = False, True, Phase.RUNNING
     return step
+
+
+def _approval(history: History, entry: Entry) -> None:
+    ref, request = entry.ref or 0, Request.from_json(entry.payload or b"{}")
+    history.approvals[ref] = ApprovalRecord(ref, entry.meta["id"], request, entry.at)
+
+
+def _reminded(history: History, entry: Entry) -> None:
+    if (record := history.approvals.get(entry.ref or 0)) is not None:
+        record.reminded = entry.attempt or record.reminded + 1
+
+
+def _escalated(history: History, entry: Entry) -> None:
+    if (record := history.approvals.get(entry.ref or 0)) is not None:
+        record.escalated = True
+
+
+def _decided(history: History, entry: Entry) -> None:
+    history.approvals.pop(entry.ref or 0, None)
 
 
 def _rollback(history: History, entry: Entry) -> None:
@@ -231,6 +251,7 @@ def _overdue(history: History, entry: Entry) -> None:  # noqa: ARG001 - one shap
 def _switch(history: History, entry: Entry) -> None:
     history.compensating, history.cause, history.error = True, Cause(entry.meta["cause"]), entry.payload
     history.asked, history.ended = None, False
+    history.approvals.clear()
     for step in list(history.active.values()):
         _stop_waiting(step, entry)
         history.call_off(step)
@@ -303,6 +324,11 @@ APPLY: dict[Kind, Callable[[History, Entry], StepRecord | None]] = {
     Kind.LOST: _lost,
     Kind.ABANDONED: _abandoned,
     Kind.DOUBT: _doubt,
+    Kind.APPROVAL: _approval,
+    Kind.REMINDED: _reminded,
+    Kind.ESCALATED: _escalated,
+    Kind.DECIDED: _decided,
+    Kind.WITHDRAWN: _decided,
     Kind.CHILD: _child,
     Kind.GRANTED: _granted,
     Kind.ROLLBACK: _rollback,

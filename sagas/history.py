@@ -8,6 +8,7 @@ from amends.persistence.records import Cause
 from amends.sagas.folding import APPLY
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect
+from amends.sagas.request import ApprovalRecord
 from amends.sagas.step_record import MOVING, UNDER_WAY, ChildRecord, Phase, StepRecord, Undoing
 
 
@@ -21,9 +22,9 @@ class History:
     tells that one landed. `rolling` are the savepoints that are being undone, with their steps. `asked` is
     what wants the run undone and waits for a pivot's outcome, `overdue` tells that the deadline passed when
     it couldn't be. `parked_lost` tells that the run was parked before anybody could say what became of the
-    attempts under way. `blocked` are the child runs that are parked. What the last entries mean for others
-    stands in `called_off`, child runs that nobody waits for any more, and `decided`, granted pivots whose
-    outcome is known; whoever acts on that takes it out.
+    attempts under way. `blocked` are the child runs that are parked, `approvals` what people haven't decided
+    yet. What the last entries mean for others stands in `called_off`, child runs that nobody waits for any
+    more, and `decided`, granted pivots whose outcome is known; whoever acts on that takes it out.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class History:
     undone: bool = False
     landed_after_undo: dict[int, StepRecord] = field(default_factory=dict)
     blocked: dict[int, StepRecord] = field(default_factory=dict)
+    approvals: dict[int, ApprovalRecord] = field(default_factory=dict)
     called_off: list[StepRecord] = field(default_factory=list)
     decided: list[StepRecord] = field(default_factory=list)
 

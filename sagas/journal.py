@@ -20,6 +20,10 @@ OPERATOR: Final = "operator"
 """The kind of an inbox row that holds an operator's action; what comes of it are entries of other kinds."""
 
 
+WAKE: Final = "wake"
+"""The kind of an inbox row that ends a body's sleeping; what comes of it are `FIRED` entries."""
+
+
 class Kind(StrEnum):
     """What an entry records."""
 
@@ -49,6 +53,16 @@ class Kind(StrEnum):
     """A child run is parked or goes on again, or says of a pivot of its that it is due, or settled."""
     GRANTED = "granted"
     """The pivot of a child run may be executed: the runs above wait for its outcome."""
+    APPROVAL = "approval"
+    """People are asked to approve what is in the payload."""
+    REMINDED = "reminded"
+    """Nobody has decided for a while: whoever may approve is reminded."""
+    ESCALATED = "escalated"
+    """Nobody has decided in time: others are asked as well."""
+    DECIDED = "decided"
+    """An approval is decided, or its time over; the payload is what was filled in, and the reason."""
+    WITHDRAWN = "withdrawn"
+    """The body no longer waits for an approval."""
     SIGNAL = "signal"
     """Somebody has sent the run a signal; the payload waits until the body receives it."""
     FLOOR = "floor"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from amends.persistence.approval_records import Closing, NewApproval
 from amends.persistence.records import AuditRow, InboxRow, NewRun, RunChange, Tell
 from amends.sagas.journal import Entry
 from amends.sagas.outcome import Outcome
@@ -46,7 +47,8 @@ class Attempted:
     """What came of an attempt: `result` and `error` are JSON, `exception` is the error itself.
 
     `read` tells that the attempt can't have changed the world, `probing` that it is a probe's answer;
-    `details` are what its last heartbeat told and nobody has recorded.
+    `details` are what its last heartbeat told and nobody has recorded. `rolled_back` tells that nothing
+    landed because its transaction didn't, which is no answer; `settled` that no earlier attempt can land now.
     """
 
     ref: int
@@ -61,6 +63,8 @@ class Attempted:
     read: bool = False
     probing: bool = False
     details: bytes | None = None
+    rolled_back: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ class Turn:
     """What one turn wants written, and what is to be done once it is.
 
     `attempts` start after the commit; where `durable` is false nothing has to be written first. `starts` are
-    child runs, `tells` messages to other runs, both written with the turn.
+    child runs, `tells` messages to other runs, `asks` and `closes` approvals, all written with the turn.
+    `contends` tells that it must lose to a message that the run hasn't taken.
     `wake_at` is when the run has to be looked at again without news; `idle` says that nothing of it is
     under way in this process. `needs` names a handler that this process lacks.
     """
@@ -91,6 +96,9 @@ class Turn:
     tells: list[Tell] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
+    asks: list[NewApproval] = field(default_factory=list)
+    closes: list[Closing] = field(default_factory=list)
+    contends: bool = False
     change: RunChange | None = None
     durable: bool = False
     progressed: bool = False

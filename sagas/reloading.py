@@ -97,7 +97,9 @@ def _replay(run: LiveRun, entries: Sequence[Entry], matcher: Matcher | None, flo
             matcher.match(entry, history.steps[entry.ref or 0])
         elif entry.kind is Kind.ROLLBACK:
             matcher.match_rollback(entry)
-        elif entry.kind is Kind.ABANDONED:
+        elif entry.kind is Kind.APPROVAL:
+            matcher.match_approval(entry)
+        elif entry.kind in (Kind.ABANDONED, Kind.WITHDRAWN):
             matcher.given_up.discard(entry.ref or 0)
         if delivered is not None or entry.kind in TOLD:
             matcher.expect_none(entry)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from amends.sagas.body import Body, Command, Issued, RollBack, StartOver
+from amends.sagas.body import Body
+from amends.sagas.commands import AskPeople, Command, Issued, RollBack, StartOver
 from amends.sagas.journal import Entry
+from amends.sagas.request import Request
 from amends.sagas.step_record import StepRecord
 
 SHOWN = 300
@@ -55,6 +57,16 @@ class Matcher:
                 f"journal entry {entry.seq} says: savepoint {entry.ref} is undone; {self._asked()}"
             )
 
+    def match_approval(self, entry: Entry) -> None:
+        """Find a recorded approval among what the body asks for. Raises `Diverged`."""
+        command = self._open.pop(entry.ref or 0, None)
+        recorded = Request.from_json(entry.payload or b"{}")
+        if not isinstance(command, AskPeople) or not command.request.asks_the_same(recorded):
+            asked = self._asked() if command is None else f"the body asks for: {_told(command)}"
+            raise Diverged(
+                f"journal entry {entry.seq} says: {_shown_request(recorded)} (step {entry.ref}); {asked}"
+            )
+
     def expect_none(self, entry: Entry) -> None:
         """Check that the body asked for nothing that the journal lacks at this point. Raises `Diverged`."""
         for command in self._open.values():
@@ -86,7 +98,13 @@ def _told(command: Issued) -> str:
         return f"the undoing of savepoint {command.ref}"
     if isinstance(command, StartOver):
         return "a new beginning: continue_as_new()"
+    if isinstance(command, AskPeople):
+        return _shown_request(command.request)
     return _shown(command.step.name, command.arguments)
+
+
+def _shown_request(request: Request) -> str:
+    return f"approval {request.title!r}"
 
 
 def _same_arguments(command: Command, record: StepRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import heapq
 import json
 from collections.abc import Container, Sequence
@@ -10,8 +11,9 @@ from typing import Any
 
 from amends.persistence.records import AuditRow, Cause, RunChange, RunRow, Serves
 from amends.persistence.records import Status as Stored
-from amends.sagas import asking, children, parents, settling, taking
-from amends.sagas.body import Body, Command, RollBack, StartOver
+from amends.sagas import approvals, asking, children, parents, settling, taking
+from amends.sagas.body import Body
+from amends.sagas.commands import AskPeople, Command, RollBack, StartOver
 from amends.sagas.compensation import UndoOrder
 from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, NoEffect
@@ -31,7 +33,7 @@ MOST_HELD = 256
 """So many outcomes of reads may wait in memory for the next write."""
 AHEAD = (Kind.INTENT, Kind.RETRY, Kind.LOST)
 """The entries that stand before an attempt."""
-TOLD = (Kind.FIRED, Kind.ROLLED_BACK, Kind.SIGNAL)
+TOLD = (Kind.FIRED, Kind.ROLLED_BACK, Kind.SIGNAL, Kind.DECIDED)
 """The entries that let the body go on without a step's outcome."""
 PARKING = (Diverged, EndlessTurn, ValueError, DefinitionError)
 """What is wrong with the run itself, so that it needs a person."""
@@ -150,7 +152,9 @@ class LiveRun:
             return
         given = row.input if floor is None else floor.payload or b""
         arguments = saga.arguments.decode(given)
-        current = CurrentRun(row.id, row.saga, row.version)
+        occurrence = row.scheduled_for
+        planned = None if occurrence is None else dt.datetime.fromtimestamp(occurrence / 1000, dt.UTC)
+        current = CurrentRun(row.id, row.saga, row.version, planned)
         ref = 0 if floor is None else floor.ref or 0
         limit = self.limits.max_payload
         body = Body(saga, current, created_at=row.created_at, limit=limit, floor=ref, no_pivot=row.no_pivot)
@@ -227,6 +231,8 @@ class LiveRun:
             body.rolled_back(entry.ref or 0, entry.at)
         elif entry.kind is Kind.SIGNAL:
             body.signal(letter_of(entry), entry.at)
+        elif entry.kind is Kind.DECIDED:
+            body.decided(entry.ref or 0, approvals.answer_of(entry), entry.at)
         elif delivered is not None:
             step = self.history.steps[delivered]
             if step.child is not None and step.child.stays:
@@ -250,11 +256,15 @@ class LiveRun:
                 self.over = None
             elif ref in self.history.steps:
                 self._abandon(self.history.steps[ref], now)
+            else:
+                approvals.withdraw(self, ref, now)
         for command in commands:
             if isinstance(command, RollBack):
                 self.record(Kind.ROLLBACK, now, command.ref, name="savepoint")
             elif isinstance(command, StartOver):
                 self.over = command
+            elif isinstance(command, AskPeople):
+                approvals.ask(self, command, now)
             else:
                 asking.ask(self, command, now)
 
@@ -276,6 +286,7 @@ class LiveRun:
             self.park_reason, self.park_needs, self.of_body = "", None, False
         self.executing.difference_update((ref, 1, False) for ref in self.reads)
         self.reads.clear()
+        approvals.withdraw_all(self, now)
         self.record(Kind.SWITCH, now, meta={"cause": cause.value}, payload=error)
         for attempt in [attempt for attempt in self.draft.attempts if not attempt.undoing]:
             self._withdraw(attempt, now)
@@ -311,9 +322,9 @@ class LiveRun:
         """Give the run's row as it is now."""
         history = self.history
         status = Stored.COMPENSATING if history.compensating else Stored.OPEN
-        awaited = [] if self.body is None else self.body.mailbox.awaited
-        waits_for = ", ".join(f"signal {name!r}" for name in awaited) or None
-        return RunChange(status, history.cause, None, history.error, None, due_at, release, needs, waits_for)
+        return RunChange(
+            status, history.cause, None, history.error, None, due_at, release, needs, settling.waits_for(self)
+        )
 
     def finish(self, now: int, *, dormant: bool = False) -> Turn:
         """Close the turn: when to look again, and whether anything has to be written first."""

@@ -30,17 +30,17 @@ async def savepoint() -> AsyncIterator[None]:
     if body is None:
         yield
         return
-    number = body.open_scope()
+    number = body.savepoints.open()
     token = PATH.set((*PATH.get(), number))
     try:
         yield
     except BaseException:
         PATH.reset(token)
-        await _through(body.roll_back(number))
+        await _through(body.savepoints.roll_back(number))
         raise
     else:
         PATH.reset(token)
-        body.close_scope(number)
+        body.savepoints.close(number)
 
 
 async def _through(undoing: asyncio.Future[None]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from amends.persistence.records import Cause, RunChange, Serves
 from amends.persistence.records import Status as Stored
-from amends.sagas import asking, children, parents
+from amends.sagas import approvals, asking, children, parents
 from amends.sagas.body import Body, too_large
 from amends.sagas.compensation import UndoOrder, owed, standing
 from amends.sagas.errors import AmendsError, ResultInvalid
@@ -31,6 +31,8 @@ def fire_due(run: LiveRun, now: int) -> None:
     if run.park_reason:
         return
     turn_round(run, now)
+    if run.body is not None:
+        approvals.fire_due(run, now)
     fired = 0
     while run.body is not None and (number := run.body.loop.due(now)) is not None:
         fired += 1
@@ -109,7 +111,7 @@ def leave(run: LiveRun, now: int) -> None:
     elif run.body is not None and (not run.body.returned or run.body.loop.unfinished()):
         if run.history.stuck and _body_waits(run):
             _write_parked(run, _stuck(run), now)
-        elif wake_at(run) is None and not run.history.active and not run.body.mailbox.awaited:
+        elif wake_at(run) is None and not run.history.active and not waits_for(run):
             _write_parked(
                 run,
                 "the body waits for something that can never come: no step, timer or message is under way",
@@ -135,9 +137,18 @@ def wake_at(run: LiveRun) -> int | None:
         moments.append(run.window)
     if run.body is not None and (timer := run.body.loop.next_due_ms()) is not None:
         moments.append(timer)
+    if run.body is not None and (decision := approvals.wake_at(run)) is not None:
+        moments.append(decision)
     if run.row.deadline_at is not None and _deadline_counts(run):
         moments.append(run.row.deadline_at)
     return min(moments, default=None)
+
+
+def waits_for(run: LiveRun) -> str | None:
+    """Say, for people, what a run waits for beside the time."""
+    awaited = [] if run.body is None else run.body.mailbox.awaited
+    asked = [f"approval {record.request.title!r}" for record in run.history.approvals.values()]
+    return ", ".join([*asked, *(f"signal {name!r}" for name in awaited)]) or None
 
 
 def _body_waits(run: LiveRun) -> bool:

@@ -27,10 +27,14 @@ from typing import (
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import CoordinatorClosed
 from amends.sagas.handle import Run
+from amends.sagas.joining import CALLER
 from amends.sagas.operators import Acted, Operator
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.orm import Session
+
+    from amends.sagas.sync_schedules import SyncSchedules
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +68,9 @@ class LoopThread:
             self.check()
             with self._guard:
                 self.check()
+                caller = CALLER.set(threading.get_ident())
                 future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+                CALLER.reset(caller)
                 self._calls.add(future)
         except CoordinatorClosed:
             coroutine.close()
@@ -170,6 +176,7 @@ class SyncRun(Generic[R]):
 
     status = Blocking(Run.status)
     cancel = Blocking(Run.cancel)
+    wake_up = Blocking(Run.wake_up)
     journal = Blocking(Run.journal)
     export = Blocking(Run.export)
     left_standing = Blocking(Run.left_standing)
@@ -249,10 +256,12 @@ class SyncCoordinator:
         saga: Callable[[*Ts], Awaitable[R]],
         *args: *Ts,
         id: str | None = None,
+        connection: Connection | Session | None = None,
     ) -> SyncRun[R]:
-        """Start a run, durably; see `Coordinator.start`."""
+        """Start a run, durably; see `Coordinator.start`. `connection` isn't an async one."""
         thread = self._open()
-        return SyncRun(thread, thread.call(self._coordinator.start(saga, *args, id=id)))
+        started = self._coordinator.start(saga, *args, id=id, connection=connection)
+        return SyncRun(thread, thread.call(started))
 
     def signal_or_start(
         self,
@@ -262,11 +271,12 @@ class SyncCoordinator:
         name: str,
         payload: Any = None,
         message_id: str | None = None,
+        connection: Connection | Session | None = None,
     ) -> SyncRun[R]:
         """Send a signal, and start the run where there is none; see `Coordinator.signal_or_start`."""
         thread = self._open()
         sent = self._coordinator.signal_or_start(
-            saga, *args, id=id, name=name, payload=payload, message_id=message_id
+            saga, *args, id=id, name=name, payload=payload, message_id=message_id, connection=connection
         )
         return SyncRun(thread, thread.call(sent))
 
@@ -284,13 +294,24 @@ class SyncCoordinator:
         thread = self._open()
         return SyncRun(thread, thread.call(self._coordinator.get(id)))
 
+    @property
+    def schedules(self) -> SyncSchedules:
+        """The schedules of the coordinator's database; see `Coordinator.schedules`."""
+        from amends.sagas.sync_schedules import SyncSchedules  # noqa: PLC0415 - it is made from this module
+
+        return SyncSchedules(self._open(), self._coordinator.schedules)
+
     def operator(self, by: str, *, dry_run: bool = False) -> SyncOperator:
         """Give what a person may do about runs that need one; see `Coordinator.operator`."""
         return SyncOperator(self._open(), self._coordinator.operator(by, dry_run=dry_run))
 
     list = Blocking(Coordinator.list)
     signal = Blocking(Coordinator.signal)
+    approvals = Blocking(Coordinator.approvals)
+    approval = Blocking(Coordinator.approval)
+    decide = Blocking(Coordinator.decide)
     cancel = Blocking(Coordinator.cancel)
+    wake_up = Blocking(Coordinator.wake_up)
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)
     owed = Blocking(Coordinator.owed)

@@ -35,6 +35,7 @@ class Signal:
 def encoded(saga: Saga[..., Any], signals: Sequence[Given]) -> tuple[Signal, ...]:
     """Check what is to be sent, as a real sender does. Raises `InputInvalid`."""
     made = []
+    given: Any
     for number, given in enumerate(signals, 1):
         if not isinstance(given, tuple) or len(given) not in PARTS:
             raise InputInvalid(f"a signal is (name, payload) or (name, payload, message id), not {given!r}")

@@ -10,11 +10,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from amends.persistence.apart import apart
 from amends.persistence.records import InboxRow, NewRun, Receipt, Wake, Write
+from amends.sagas.errors import DefinitionError
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempt
 from amends.sagas.outcome import Effect
 from amends.sagas.registry import STEPS
+from amends.sagas.room import Room
 from amends.sagas.saga import Saga
 from amends.sagas.testing.ledger import Ledger
 from amends.sagas.testing.mishaps import FAILURES, Mishap, Mishaps, Point
@@ -66,6 +69,7 @@ class Stage:
         self.wrongs: list[str] = []
         self.lines: list[str] = []
         self.in_flight = 0
+        self.room: Room | None = None
         self.before: Any = None
         self.after: Any = None
         self._data = data
@@ -83,6 +87,7 @@ class Stage:
         self._looking: set[int] = set()
         self._checking = False
         self._sender = Sender(self, RUN_ID, signals)
+        self._lacking = ""
 
     @property
     def run(self) -> StoredRun | None:
@@ -95,10 +100,15 @@ class Stage:
         return hashlib.blake2b("\n".join(self.lines).encode(), digest_size=12).hexdigest()
 
     def play(self) -> Stage:
-        """Play the run to its end. Whatever is wrong with it is there to be read afterwards."""
+        """Play the run to its end. Whatever is wrong with it is there to be read afterwards.
+
+        Raises `DefinitionError` for transactional steps in a world without an engine.
+        """
         log.disabled, was = True, log.disabled
         try:
             self._in_world("reset")
+            made = apart(getattr(self._world, "engine", None))
+            self.room = None if made is None else Room(*made, self.now)
             self.before = self._in_world("snapshot")
             self.loop.call_soon(self._begin)
             self.loop.run()
@@ -110,6 +120,11 @@ class Stage:
                 worker.driver.fenced()
             self.loop.end()
             log.disabled = was
+        if self._lacking:
+            raise DefinitionError(
+                f"step {self._lacking!r} is a transaction, and the world has no attribute `engine`: give it "
+                "a SQLAlchemy engine on a database of the test's"
+            )
         return self
 
     def now(self) -> int:
@@ -150,6 +165,9 @@ class Stage:
         self._calls += 1
         point = Point("call", self._calls, _called(attempt), self.now(), worker.name, attempt)
         self._check_call(attempt)
+        step = STEPS.get(attempt.name)
+        if self.room is None and step is not None and step.given is not None:
+            self._lacking = attempt.name
         mishap = self._standing(attempt) or self.meet(point)
         if mishap in FAILURES and not attempt.undoing:
             self._failing.setdefault((attempt.run_id, attempt.ref), (mishap, self._calls))

@@ -84,7 +84,11 @@ class _Alone(Stage):
 
     def _begin(self) -> None:
         executor = Executor(
-            Settings(self._resources, 1, 1, 1 << 30), now=self.now, lease_good=lambda: True, report=self._done
+            Settings(self._resources, 1, 1, 1 << 30),
+            now=self.now,
+            lease_good=lambda: True,
+            report=self._done,
+            room=self.room,
         )
         self._left = len(self._attempts)
         for attempt in self._attempts:

@@ -16,6 +16,7 @@ from amends.sagas.held import Hooks
 from amends.sagas.news import Attempt, Attempted, Beat
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import STEPS
+from amends.sagas.room import Room
 from amends.sagas.run import Limits
 from amends.sagas.testing.mishaps import Mishap
 
@@ -54,6 +55,7 @@ class Worker:
             now=stage.now,
             report=self.hear,
             gate=self._let_start,
+            room=stage.room,
         )
         self._unwritten: deque[tuple[Write, Callable[[Receipt], None]]] = deque()
         self._committing = False
@@ -243,8 +245,9 @@ class _Gated(Executor):
         now: Callable[[], int],
         report: Callable[[str, Attempted | Beat], None],
         gate: Callable[[Attempt], bool],
+        room: Room | None,
     ) -> None:
-        super().__init__(settings, now=now, lease_good=lambda: True, report=report)
+        super().__init__(settings, now=now, lease_good=lambda: True, report=report, room=room)
         self._gate = gate
 
     def start(self, attempt: Attempt) -> None:

@@ -98,6 +98,19 @@ async def tell(spec: Spec) -> int:
     return ENDED
 
 
+async def plan(spec: Spec) -> int:
+    """Put a schedule that occurs every second, and end."""
+    async with _coordinator(spec) as coordinator:
+        await coordinator.schedules.put(
+            spec["schedule"],
+            saga_named(spec["saga"]),
+            every=timedelta(seconds=1),
+            catch_up="all",
+            overlap=spec.get("overlap", "allow"),
+        )
+    return ENDED
+
+
 async def _start_all(coordinator: Coordinator, spec: Spec) -> None:
     named = saga_named(spec["saga"])
     await asyncio.gather(*(coordinator.start(named, id=run) for run in spec.get("runs", ())))
@@ -146,6 +159,7 @@ PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {
     "work": work,
     "start": start,
     "tell": tell,
+    "plan": plan,
 }
 
 
