@@ -6,7 +6,7 @@ here stands because the runs' rows are locked (PostgreSQL) or nobody else writes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from amends.persistence import voting
 from amends.persistence.approval_records import ApprovalState, ApprovalStatus, Vote
 from amends.persistence.backend import Cell
+from amends.persistence.beaten import is_beaten
 from amends.persistence.records import (
     Cause,
     InboxRow,
@@ -199,7 +200,7 @@ class _Decider:
             state = self._known.runs.get(write.run_id)
             if state is None:
                 return Receipt(Written.REFUSED, f"there is no run {write.run_id!r}")
-            if _is_beaten(write, state):
+            if is_beaten(write, state.mail, state.unread):
                 return _BEATEN
         if message is not None:
             put = self._put(message, write.wake, fresh=write.fresh)
@@ -287,28 +288,6 @@ class _Decider:
             rows.closes.append((closing.id, closing.status.value, closing.at, None, None))
             if closing.id in self._known.approvals:
                 self._known.approvals[closing.id].status = closing.status
-
-
-def overlooking(writes: Iterable[Write], runs: Mapping[str, RunState]) -> set[str]:
-    """Name the runs of which it matters which kinds of mail are unread: it decides whether a write loses."""
-    return {
-        write.run_id
-        for write in writes
-        if write.despite
-        and write.mail is not None
-        and write.run_id in runs
-        and runs[write.run_id].mail > write.mail
-    }
-
-
-def _is_beaten(write: Write, state: RunState) -> bool:
-    """Tell whether a conditional write loses to mail that it doesn't know."""
-    if write.mail is None or state.mail <= write.mail:
-        return False
-    if not write.despite:
-        return True
-    known = write.mail
-    return any(number > known for kind, number in state.unread.items() if kind not in write.despite)
 
 
 def _woken(state: RunState, wake: Wake) -> Status:

@@ -28,7 +28,8 @@ from sqlalchemy import (
 
 from amends.persistence.approvals import Approvals
 from amends.persistence.backend import Backend, Columns, id_listing, listing
-from amends.persistence.batch import Known, Rows, RunState, asked, decide, overlooking
+from amends.persistence.batch import Known, Rows, RunState, asked, decide
+from amends.persistence.beaten import overlooking
 from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
 from amends.persistence.prepared import Prepared

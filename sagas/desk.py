@@ -119,7 +119,8 @@ class Desk:
     ) -> Receipt:
         """Have a message written, by itself or with a caller's transaction; gives what became of it.
 
-        With `claim`, look at once for whom it wakes. Raises what `Joining.write` raises, `WaitsForItself`.
+        With `claim`, look at once for the run that it wakes. Raises what `Joining.write` raises, and
+        `WaitsForItself`.
         """
         parts = self._asked(write.run_id)
         if connection is not None:

@@ -280,7 +280,7 @@ class Driver:
             entries=tuple(entry.to_row(run.row.id) for entry in turn.entries),
             taken=tuple(turn.taken),
             change=change,
-            mail=run.mail if start is None and self._must_not_miss_mail(turn) else None,
+            mail=run.mail if start is None and must_not_miss_mail(turn, self._now()) else None,
             despite=overlooked(change),
             progressed=turn.progressed,
             audit=tuple(turn.audit),
@@ -291,9 +291,6 @@ class Driver:
         )
         held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
-
-    def _must_not_miss_mail(self, turn: Turn) -> bool:
-        return turn.contends or must_not_miss_mail(turn.change, self._now())
 
     def _written(
         self, held: Held, turn: Turn, done: Callable[[Receipt], None] | None, receipt: Receipt

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from amends.persistence.records import Loaded, Receipt, RunChange, Status, Write
 from amends.sagas.journal import Kind
-from amends.sagas.news import Attempted, News
+from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.run import LiveRun
 
 
@@ -55,10 +55,11 @@ class Hooks:
     told: Callable[[], None]
 
 
-def must_not_miss_mail(change: RunChange | None, now: int) -> bool:
-    """Tell whether a change loses to mail: it ends the run, or nobody would look at it soon."""
-    if change is None or not change.release:
-        return False
+def must_not_miss_mail(turn: Turn, now: int) -> bool:
+    """Tell whether a turn loses to mail: it says so, ends the run, or nobody would look at it soon."""
+    change = turn.change
+    if turn.contends or change is None or not change.release:
+        return turn.contends
     return change.due_at is None or change.due_at > now
 
 

@@ -35,8 +35,8 @@ class Signal:
 def encoded(saga: Saga[..., Any], signals: Sequence[Given]) -> tuple[Signal, ...]:
     """Check what is to be sent, as a real sender does. Raises `InputInvalid`."""
     made = []
-    items: Sequence[Any] = signals
-    for number, given in enumerate(items, 1):
+    given: Any
+    for number, given in enumerate(signals, 1):
         if not isinstance(given, tuple) or len(given) not in PARTS:
             raise InputInvalid(f"a signal is (name, payload) or (name, payload, message id), not {given!r}")
         name, payload, *rest = given

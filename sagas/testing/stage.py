@@ -86,8 +86,8 @@ class Stage:
         self._failing: dict[tuple[str, int], tuple[Mishap, int]] = {}
         self._looking: set[int] = set()
         self._checking = False
-        self._lacking = ""
         self._sender = Sender(self, RUN_ID, signals)
+        self._lacking = ""
 
     @property
     def run(self) -> StoredRun | None:

@@ -78,19 +78,6 @@ async def start(spec: Spec) -> int:
     return ENDED
 
 
-async def plan(spec: Spec) -> int:
-    """Put a schedule that occurs every second, and end."""
-    async with _coordinator(spec) as coordinator:
-        await coordinator.schedules.put(
-            spec["schedule"],
-            saga_named(spec["saga"]),
-            every=timedelta(seconds=1),
-            catch_up="all",
-            overlap=spec.get("overlap", "allow"),
-        )
-    return ENDED
-
-
 async def tell(spec: Spec) -> int:
     """Send messages to keyed runs, several at a time, starting those that aren't there."""
     async with _coordinator(spec) as coordinator:
@@ -108,6 +95,19 @@ async def tell(spec: Spec) -> int:
                 )
 
         await asyncio.gather(*(one(run, number) for number in spec["numbers"] for run in spec["runs"]))
+    return ENDED
+
+
+async def plan(spec: Spec) -> int:
+    """Put a schedule that occurs every second, and end."""
+    async with _coordinator(spec) as coordinator:
+        await coordinator.schedules.put(
+            spec["schedule"],
+            saga_named(spec["saga"]),
+            every=timedelta(seconds=1),
+            catch_up="all",
+            overlap=spec.get("overlap", "allow"),
+        )
     return ENDED
 
 
@@ -158,8 +158,8 @@ PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {
     "drive": drive,
     "work": work,
     "start": start,
-    "plan": plan,
     "tell": tell,
+    "plan": plan,
 }
 
 
