@@ -34,6 +34,7 @@ from amends.persistence.records import (
     Write,
 )
 from amends.persistence.rows import Reader
+from amends.persistence.scheduling import ScheduleQueries
 from amends.persistence.store import Store
 from amends.persistence.transactions import Transactions
 from amends.persistence.writer import Writer
@@ -44,6 +45,8 @@ LEASE_MS = 10_000
 
 class Database:
     """A log in a database. `open` it; every other method blocks for one query.
+
+    `schedules` is what can be asked about schedules.
 
     ```python
     database = Database.open("sqlite:///orders.db")
@@ -58,6 +61,7 @@ class Database:
         self._codec = codec
         self._lease_ms = lease_ms
         self._queries = Queries(backend, Reader(codec))
+        self.schedules = ScheduleQueries(backend, Reader(codec))
         self._store = Store(backend, clock)
         self._encoder = Encoder(codec)
         self._joining = Joining(backend)
@@ -152,8 +156,14 @@ class Database:
         return [receipt for receipt in receipts if receipt is not None]
 
     def run_on(self, connection: Connection, run_id: str) -> RunRow | None:
-        """Return a run as a caller's connection sees it, with what its transaction has written; or None."""
-        return self._queries.run_on(connection, run_id)
+        """Return a run as a caller's connection sees it, with what its transaction has written; or None.
+
+        What follows is written: on SQLite the transaction could not, if somebody else did in between.
+        Raises `OtherDatabase`, `DatabaseUnavailable`.
+        """
+        self._joining.check(connection)
+        with self._joining.savepoint(connection):
+            return self._queries.run_on(connection, run_id)
 
     @property
     def guests(self) -> Guests:

@@ -131,7 +131,7 @@ class Queries:
         """
         options = {"stream_results": True, "yield_per": STREAMED}
         with (
-            _told(),
+            told(),
             self._backend.snapshot() as connection,
             connection.execute(self._unended, execution_options=options) as rows,
         ):
@@ -166,7 +166,7 @@ class Queries:
         """Return a run with its journal and unread inbox, all of one moment."""
         if not storable(run_id):
             return None
-        with _told(), self._backend.snapshot() as connection:
+        with told(), self._backend.snapshot() as connection:
             row = connection.execute(self._run, {"run": run_id}).first()
             if row is None:
                 return None
@@ -211,7 +211,7 @@ class Queries:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with _told(), self._backend.reads.connect() as connection:
+        with told(), self._backend.reads.connect() as connection:
             yield connection
 
     def _listed(
@@ -234,7 +234,7 @@ class Queries:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Tell of the driver's errors in our own words."""
     try:
         yield

@@ -185,6 +185,7 @@ def _runs(maker: _Maker) -> Table:
         _number_or_null("parent_ref"),
         Column("root", _key_type()),
         _words_or_null("no_pivot"),
+        _number_or_null("scheduled_for"),
         _words_or_null("waits_for"),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", _one_of("status", Status)),
@@ -297,18 +298,32 @@ def _workers(maker: _Maker) -> Table:
 
 
 def _schedules(maker: _Maker) -> Table:
-    return maker.table(
+    table = maker.table(
         "schedules",
         _key("id"),
         _words("saga"),
         _words("version"),
-        _words("cron"),
-        _words("timezone"),
         Column("input", LargeBinary, nullable=False),
+        Column("format", SmallInteger, nullable=False),
+        _words("definition"),
+        Column("paused", Boolean, nullable=False),
         _number_or_null("next_at"),
+        _number_or_null("waiting_at"),
+        Column("last_run", _key_type()),
+        _number_or_null("last_at"),
+        _number("started"),
+        _number("skipped"),
+        _number_or_null("last_skipped_at"),
+        _number("created_at"),
         _number("updated_at"),
+        _number("revision"),
         maker.primary("schedules", "id"),
+        maker.check("schedules", "paused_rests", "NOT paused OR (next_at IS NULL AND waiting_at IS NULL)"),
+        maker.check("schedules", "counts", "started >= 0 AND skipped >= 0 AND revision > 0"),
     )
+    maker.index(table, "due", "next_at", where="next_at IS NOT NULL")
+    maker.index(table, "waiting", "waiting_at", where="waiting_at IS NOT NULL")
+    return table
 
 
 def _outbox(maker: _Maker) -> Table:

@@ -46,6 +46,7 @@ from amends.sagas.errors import (
     RunFailed,
     RunNotFound,
     RunParked,
+    ScheduleNotFound,
     StartConflict,
     StepFailed,
     StepTimeout,
@@ -65,10 +66,14 @@ from amends.sagas.receiving import Receiving, receive
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
+from amends.sagas.schedule_view import Schedule
+from amends.sagas.schedules import Schedules
 from amends.sagas.scopes import savepoint
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun
+from amends.sagas.sync_schedules import SyncSchedules
+from amends.sagas.ticks import CatchUp, Overlap
 from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 from amends.sagas.webhook_urls import Webhooks
@@ -80,6 +85,7 @@ __all__ = [
     "Approval",
     "ApprovalNotFound",
     "ApprovalStatus",
+    "CatchUp",
     "Codec",
     "CommittedByStep",
     "Compensation",
@@ -111,6 +117,7 @@ __all__ = [
     "OtherDatabase",
     "Outcome",
     "OutsideRun",
+    "Overlap",
     "Owed",
     "PayloadTooLarge",
     "PlannedUndo",
@@ -127,6 +134,9 @@ __all__ = [
     "RunNotFound",
     "RunParked",
     "Saga",
+    "Schedule",
+    "ScheduleNotFound",
+    "Schedules",
     "Standing",
     "StartConflict",
     "Status",
@@ -136,6 +146,7 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "SyncSchedules",
     "Transaction",
     "Undo",
     "UndoPlan",

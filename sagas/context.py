@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CurrentRun:
-    """The run that the code belongs to: its id, its saga's name and version."""
+    """The run that the code belongs to: its id, its saga's name and version.
+
+    `scheduled_for` is the occurrence for which a schedule has started the run, aware, UTC: the time by plan,
+    however late it was started. None for any other run.
+    """
 
     id: str
     saga: str
     version: str
+    scheduled_for: dt.datetime | None = None
 
 
 class RunningBody(Protocol):

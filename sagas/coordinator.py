@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import functools
-import json
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
@@ -16,20 +14,18 @@ from sqlalchemy import Engine
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
-from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
-from amends.sagas import checked
+from amends.sagas import checked, messages
 from amends.sagas.deciding import Approval, Deciding
-from amends.sagas.desk import Desk, not_found
+from amends.sagas.desk import Desk
 from amends.sagas.errors import (
     CoordinatorClosed,
     DefinitionError,
     InputInvalid,
-    RunEnded,
 )
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
 from amends.sagas.joining import Joinable
-from amends.sagas.journal import Entry, Kind
+from amends.sagas.journal import Entry
 from amends.sagas.listing import list_runs
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
@@ -38,11 +34,12 @@ from amends.sagas.parts import Parts, Plan, assemble, dismantle
 from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
+from amends.sagas.schedules import Schedules
 from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
-from amends.sagas.webhook_urls import Webhooks
+from amends.sagas.webhook_urls import Webhooks, checked_webhooks
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -77,6 +74,7 @@ class Coordinator:
     `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
     the URLs that bodies make by `webhook()` lead, and signs them. `clock` replaces the database's time
     (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    `coordinator.schedules` starts runs by the clock: see `Schedules`.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -118,7 +116,7 @@ class Coordinator:
                 checked.count(max_steps, "max_steps"),
                 checked.count(threads, "threads"),
                 checked.count(max_payload, "max_payload"),
-                _webhooks(webhooks),
+                checked_webhooks(webhooks),
             ),
             Limits(
                 max_payload,
@@ -133,6 +131,7 @@ class Coordinator:
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
+        self.schedules = Schedules(self, self._open_parts, self._starts)
         self._deciding = Deciding(self.desk)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
@@ -228,17 +227,24 @@ class Coordinator:
         )
 
     async def signal(
-        self, run_id: str, name: str, payload: Any = None, *, message_id: str | None = None
+        self,
+        run_id: str,
+        name: str,
+        payload: Any = None,
+        *,
+        message_id: str | None = None,
+        connection: Joinable | None = None,
     ) -> None:
         """Send a signal to a run, whose body gets it by `receive`; returns once that is durable.
 
         It may come before the run waits for it, and from any process. The same `message_id` again is the
         same message: the run gets it once. `payload` is checked against what the run's saga receives under
-        this name, as far as this process knows its code; otherwise it has to have a JSON form.
+        this name, as far as this process knows its code; otherwise it has to have a JSON form. With
+        `connection` it is sent if and only if that transaction commits; see `start`.
         Raises `InputInvalid` for a payload that doesn't fit, `PayloadTooLarge`, `RunNotFound`, and
         `RunEnded` when the run has ended.
         """
-        await self._signalling.send(run_id, name, payload, message_id)
+        await self._signalling.send(run_id, name, payload, message_id, connection)
 
     async def signal_or_start(
         self,
@@ -248,6 +254,7 @@ class Coordinator:
         name: str,
         payload: Any = None,
         message_id: str | None = None,
+        connection: Joinable | None = None,
     ) -> Run[R]:
         """Send a signal to the run of this id, and start that run where there is none, in one transaction.
 
@@ -261,7 +268,7 @@ class Coordinator:
         """
         defined, run_id = _defined(saga), checked_id(id)
         data = self._starts.encode(defined, args)
-        await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id)
+        await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id, connection)
         return Run(self, run_id, defined)
 
     async def approvals(
@@ -293,18 +300,27 @@ class Coordinator:
         values: Any = None,
         how: str = "api",
         digest: str | None = None,
+        connection: Joinable | None = None,
     ) -> None:
         """Decide for somebody; returns once that is durable. It counts once, and is in the audit trail.
 
         `by` is believed: who lets people in has to know them. `values` are what they filled in, by name, or
         an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
-        the decision is bound to what that one showed.
+        the decision is bound to what that one showed. With `connection` it counts if and only if that
+        transaction commits; see `start`.
         Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form, and `DecisionRefused`
         where somebody has decided already, the time is over, the run no longer waits for it, or `by` may not
         decide.
         """
         await self._deciding.decide(
-            approval_id, approved=approved, by=by, reason=reason, values=values, how=how, digest=digest
+            approval_id,
+            approved=approved,
+            by=by,
+            reason=reason,
+            values=values,
+            how=how,
+            digest=digest,
+            connection=connection,
         )
 
     async def cancel(
@@ -319,26 +335,11 @@ class Coordinator:
 
         With `connection` it is asked if and only if that transaction commits; see `start`.
         """
-        parts = self._open_parts()
-        now = parts.database.now()
-        checked.storable(reason, "the reason")
-        checked.storable(by, "who asks")
-        key = f"cancel:{uuid.uuid4().hex}"
-        meta = json.dumps({"reason": reason, "by": by})
-        row = InboxRow(run_id, key, Kind.CANCEL.value, now, meta)
-        audit = AuditRow(run_id, now, by, Kind.CANCEL.value, meta)
-        receipt = await self.desk.write(
-            Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)), connection
-        )
-        if receipt.written is Written.UNKNOWN_RUN:
-            raise not_found(run_id)
-        if receipt.written is Written.ENDED:
-            ended = await self.desk.row(run_id)
-            raise RunEnded(
-                f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more"
-            )
-        if connection is None:
-            self.desk.look_for(run_id)
+        await messages.cancel(self.desk, run_id, reason=reason, by=by, connection=connection)
+
+    async def wake_up(self, run_id: str, *, by: str = "api") -> None:
+        """End a run's sleeping now; see `Run.wake_up`."""
+        await messages.wake_up(self.desk, run_id, by=by)
 
     def operator(self, by: str, *, dry_run: bool = False) -> Operator:
         """Give what a person may do about runs that need one; `by` is whom the audit trail names.
@@ -370,7 +371,7 @@ class Coordinator:
         return await self.desk.owed()
 
     async def run_until_idle(self) -> dt.datetime | None:
-        """Drive everything that is due now; give the moment at which the next run is due, if there is one."""
+        """Drive everything that is due now; give the moment at which a run is due next."""
         due = await self._open_parts().scheduler.until_idle()
         return None if due is None else dt.datetime.fromtimestamp(due / 1000, dt.UTC)
 
@@ -386,12 +387,6 @@ def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     if not isinstance(saga, Saga):
         raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
     return saga
-
-
-def _webhooks(given: object) -> Webhooks | None:
-    if given is None or isinstance(given, Webhooks):
-        return given
-    raise InputInvalid("webhooks= takes Webhooks('https://shop.example/hooks', secrets=...), or None")
 
 
 def _all_defined(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:

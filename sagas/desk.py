@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
-import uuid
 from collections.abc import Callable
 
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
-from amends.persistence.records import AuditRow, InboxRow, Loaded, Receipt, RunRow, Write, Written
+from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
-from amends.sagas import checked
-from amends.sagas.errors import RunEnded, RunNotFound
+from amends.sagas.errors import RunNotFound
 from amends.sagas.handle import fold
 from amends.sagas.joining import Joinable, Joining
-from amends.sagas.journal import WAKE, Entry, from_row
+from amends.sagas.journal import Entry, from_row
 from amends.sagas.obligations import Owed, owed_by
 from amends.sagas.parts import Parts
 from amends.sagas.registry import HANDLERS
@@ -117,10 +114,13 @@ class Desk:
         settled = row.status in ENDS or row.status is Stored.PARKED
         return Settled(row.status, row.cause, row.result, row.error) if settled else None
 
-    async def write(self, write: Write, connection: Joinable | None = None) -> Receipt:
+    async def write(
+        self, write: Write, connection: Joinable | None = None, *, claim: bool = False
+    ) -> Receipt:
         """Have a message written, by itself or with a caller's transaction; gives what became of it.
 
-        Raises what `Joining.write` raises, and `WaitsForItself`.
+        With `claim`, look at once for the run that it wakes. Raises what `Joining.write` raises, and
+        `WaitsForItself`.
         """
         parts = self._asked(write.run_id)
         if connection is not None:
@@ -128,6 +128,9 @@ class Desk:
         self.joining.check(parts.database)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
+        if claim and not parts.driver.holds(write.run_id):
+            # It stands behind the message in the writer's queue: both go into one transaction.
+            parts.scheduler.claim()
         return await asyncio.shield(future)
 
     def _asked(self, run_id: str) -> Parts:
@@ -135,19 +138,6 @@ class Desk:
         if not run_id.isprintable():
             raise not_found(run_id)
         return self._opened()
-
-    async def wake_up(self, run_id: str, by: str) -> None:
-        """Tell a run to wake up. Raises `RunNotFound`, `RunEnded`, `InputInvalid`."""
-        checked.storable(by, "who asks")
-        now, meta = self.now(), json.dumps({"by": by})
-        row = InboxRow(run_id, f"{WAKE}:{uuid.uuid4().hex}", WAKE, now, meta)
-        audit = AuditRow(run_id, now, by, "wake up", None)
-        receipt = await self.write(Write(run_id, inbox=row, audit=(audit,)))
-        if receipt.written is Written.UNKNOWN_RUN:
-            raise not_found(run_id)
-        if receipt.written is Written.ENDED:
-            raise RunEnded(f"run {run_id!r} has ended already; it doesn't sleep any more")
-        self.look_for(run_id)
 
     def look_for(self, run_id: str) -> None:
         """Look at once for a message that was written to a run."""

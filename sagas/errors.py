@@ -13,6 +13,7 @@
     ├── ActionRefused              an operator's act doesn't fit the run as it stands
     │   └── DecisionRefused        a decision doesn't count: who, when, or of what
     ├── ApprovalNotFound           no approval has this id
+    ├── ScheduleNotFound           no schedule has this id
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -77,6 +78,7 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunParked",
+    "ScheduleNotFound",
     "StartConflict",
     "StepFailed",
     "StepTimeout",
@@ -134,6 +136,10 @@ class DecisionRefused(ActionRefused):
 
 class ApprovalNotFound(AmendsError):
     """No approval in this database has this id."""
+
+
+class ScheduleNotFound(AmendsError):
+    """No schedule has this id."""
 
 
 class UnknownSaga(AmendsError):

@@ -42,8 +42,9 @@ class Standing:
 class RunInfo:
     """One run in a list: what it is, how it stands, and when.
 
-    `cause` says what ended it, `parent` names the run above a child run. `waits_for` says what a waiting run
-    waits for beside the time: `signal 'paid'`.
+    `cause` says what ended it, `parent` names the run above a child run, `scheduled_for` is the occurrence
+    for which a schedule has started it. `waits_for` says what a waiting run waits for beside the time:
+    `signal 'paid'`.
     """
 
     id: str
@@ -57,6 +58,7 @@ class RunInfo:
     deadline_at: dt.datetime | None
     worker: str | None
     parent: str | None = None
+    scheduled_for: dt.datetime | None = None
     waits_for: str | None = None
 
 
@@ -104,7 +106,7 @@ class Run(Generic[R]):
         waiting stay as they are. A run that doesn't sleep goes on as it was.
         Raises `RunEnded` when it has ended, `RunNotFound`.
         """
-        await self._coordinator.desk.wake_up(self.id, by)
+        await self._coordinator.wake_up(self.id, by=by)
 
     async def journal(self) -> list[Entry]:
         """Give the run's journal so far."""

@@ -139,7 +139,7 @@ def _fenced(parts: Parts) -> None:
 def _hooks(late: Iterable[Parts], waits: Waits) -> Hooks:
     def settled(run_id: str, change: RunChange) -> None:
         waits.wake(run_id, Settled(change.status, change.cause, change.result, change.error))
-        released(None)
+        _each(late, lambda parts: parts.scheduler.ended(run_id))
 
     def released(due_at: int | None) -> None:
         _each(late, lambda parts: parts.scheduler.released(due_at))

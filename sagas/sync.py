@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.orm import Session
 
+    from amends.sagas.sync_schedules import SyncSchedules
+
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -269,11 +271,12 @@ class SyncCoordinator:
         name: str,
         payload: Any = None,
         message_id: str | None = None,
+        connection: Connection | Session | None = None,
     ) -> SyncRun[R]:
         """Send a signal, and start the run where there is none; see `Coordinator.signal_or_start`."""
         thread = self._open()
         sent = self._coordinator.signal_or_start(
-            saga, *args, id=id, name=name, payload=payload, message_id=message_id
+            saga, *args, id=id, name=name, payload=payload, message_id=message_id, connection=connection
         )
         return SyncRun(thread, thread.call(sent))
 
@@ -291,6 +294,13 @@ class SyncCoordinator:
         thread = self._open()
         return SyncRun(thread, thread.call(self._coordinator.get(id)))
 
+    @property
+    def schedules(self) -> SyncSchedules:
+        """The schedules of the coordinator's database; see `Coordinator.schedules`."""
+        from amends.sagas.sync_schedules import SyncSchedules  # noqa: PLC0415 - it is made from this module
+
+        return SyncSchedules(self._open(), self._coordinator.schedules)
+
     def operator(self, by: str, *, dry_run: bool = False) -> SyncOperator:
         """Give what a person may do about runs that need one; see `Coordinator.operator`."""
         return SyncOperator(self._open(), self._coordinator.operator(by, dry_run=dry_run))
@@ -301,6 +311,7 @@ class SyncCoordinator:
     approval = Blocking(Coordinator.approval)
     decide = Blocking(Coordinator.decide)
     cancel = Blocking(Coordinator.cancel)
+    wake_up = Blocking(Coordinator.wake_up)
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)
     owed = Blocking(Coordinator.owed)

@@ -48,6 +48,13 @@ class Webhooks:
         return f"{self.url.rstrip('/')}/{token(self.keys, run_id, name)}"
 
 
+def checked_webhooks(given: object) -> Webhooks | None:
+    """Check what a coordinator is given. Raises `InputInvalid`."""
+    if given is None or isinstance(given, Webhooks):
+        return given
+    raise InputInvalid("webhooks= takes Webhooks('https://shop.example/hooks', secrets=...), or None")
+
+
 def _check(url: object) -> None:
     """Check a base for URLs. Raises `InputInvalid`, without what may be a password in it."""
     try:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from amends.sagas import Coordinator, CurrentStep, Retry, Step, Undo, errors, saga, step, transaction
+from amends.sagas import (
+    Coordinator,
+    CurrentStep,
+    Retry,
+    Schedules,
+    Step,
+    Undo,
+    errors,
+    saga,
+    step,
+    transaction,
+)
 from tests import rule_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +76,14 @@ def test_the_table_names_every_option(title: str, described: Callable[..., objec
     inner = ("self", "fn", "url", "beat")
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
+
+
+def test_the_table_names_every_option_of_a_schedule() -> None:
+    page = (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")
+    rows = page.split("\n| option of `put(")[1].partition("\n\n")[0].splitlines()[2:]
+    named = [row.split("|")[1].strip().strip("`") for row in rows]
+    taken = [name for name in inspect.signature(Schedules.put).parameters if name not in ("self", "args")]
+    assert sorted(["id", "saga", *named]) == sorted(taken)
 
 
 def test_the_guarantees_name_every_rule() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from amends.persistence.url import normalised
 from amends.sagas import (
+    ApprovalStatus,
     Coordinator,
     DatabaseUnavailable,
     InputInvalid,
@@ -24,6 +25,8 @@ from amends.sagas import (
     StartConflict,
     Status,
     WaitsForItself,
+    approval,
+    receive,
     saga,
     sleep,
 )
@@ -283,3 +286,61 @@ def test_the_blocking_door_refuses_async_connections(sqlite_url: str) -> None:
     AsyncConnection.__module__ = "sqlalchemy.ext.asyncio.engine"
     with Coordinator.sync(sqlite_url) as coordinator, pytest.raises(InputInvalid, match="blocking door"):
         coordinator.start(double, 1, connection=AsyncConnection())
+
+
+@saga(name="joining.listens")
+async def listens() -> list[int]:
+    return [await receive(int, name="number"), await receive(int, name="number")]
+
+
+@saga(name="joining.asks")
+async def asks() -> str:
+    return (await approval(title="Pay?")).status.value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@on_a_loop
+async def test_a_signal_is_sent_if_and_only_if_its_callers_transaction_commits(
+    database_url: str, books: Engine, kind: str
+) -> None:
+    """Also to a run that the same transaction starts (S23)."""
+    async with Coordinator(database_url, work=False) as asking, Coordinator(database_url):
+        with contextlib.suppress(Change):
+            async with transaction_of(kind, database_url, asking) as (given, _write):
+                await asking.start(listens, id="never", connection=given)
+                await asking.signal("never", "number", 1, connection=given)
+                raise Change
+        async with transaction_of(kind, database_url, asking) as (given, _write):
+            run = await asking.start(listens, id="a", connection=given)
+            await asking.signal("a", "number", 1, connection=given)
+            with pytest.raises(InputInvalid):
+                await asking.signal("a", "number", "many", connection=given)
+        with contextlib.suppress(Change):
+            async with transaction_of(kind, database_url, asking) as (given, _write):
+                await asking.signal("a", "number", 5, connection=given)
+                raise Change
+        async with transaction_of(kind, database_url, asking) as (given, _write):
+            await asking.signal_or_start(
+                listens, id="a", name="number", payload=2, message_id="m", connection=given
+            )
+        assert await run.result(30) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@on_a_loop
+async def test_a_decision_counts_if_and_only_if_its_callers_transaction_commits(
+    database_url: str, books: Engine, kind: str
+) -> None:
+    """S23, A10."""
+    async with Coordinator(database_url, work=False) as asking, Coordinator(database_url) as working:
+        run = await working.start(asks, id="a")
+        await working.run_until_idle()
+        (pending,) = await asking.approvals()
+        with contextlib.suppress(Change):
+            async with transaction_of(kind, database_url, asking) as (given, _write):
+                await asking.decide(pending.id, approved=False, by="ann", connection=given)
+                raise Change
+        assert (await asking.approval(pending.id)).status is ApprovalStatus.PENDING
+        async with transaction_of(kind, database_url, asking) as (given, _write):
+            await asking.decide(pending.id, approved=True, by="ann", connection=given)
+        assert await run.result(30) == "approved"

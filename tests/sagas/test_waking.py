@@ -82,4 +82,4 @@ async def test_a_run_that_has_ended_or_never_was_is_not_woken(sqlite_url: str) -
         with pytest.raises(RunEnded, match="doesn't sleep"):
             await run.wake_up()
         with pytest.raises(RunNotFound):
-            await coordinator.desk.wake_up("nobody", "ann")
+            await coordinator.wake_up("nobody")

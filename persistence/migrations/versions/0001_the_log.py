@@ -108,6 +108,7 @@ def _runs(maker: _Maker) -> None:
         _number("parent_ref", nullable=True),
         _key("root", nullable=True),
         _text("no_pivot", nullable=True),
+        _number("scheduled_for", nullable=True),
         _text("waits_for", nullable=True),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", f"status IN ({_STATUSES})"),
@@ -221,13 +222,26 @@ def _schedules(maker: _Maker) -> None:
         _key("id"),
         _text("saga"),
         _text("version"),
-        _text("cron"),
-        _text("timezone"),
         _bytes("input"),
+        sa.Column("format", sa.SmallInteger, nullable=False),
+        _text("definition"),
+        sa.Column("paused", sa.Boolean, nullable=False),
         _number("next_at", nullable=True),
+        _number("waiting_at", nullable=True),
+        _key("last_run", nullable=True),
+        _number("last_at", nullable=True),
+        _number("started"),
+        _number("skipped"),
+        _number("last_skipped_at", nullable=True),
+        _number("created_at"),
         _number("updated_at"),
+        _number("revision"),
         maker.primary("schedules", "id"),
+        maker.check("schedules", "paused_rests", "NOT paused OR (next_at IS NULL AND waiting_at IS NULL)"),
+        maker.check("schedules", "counts", "started >= 0 AND skipped >= 0 AND revision > 0"),
     )
+    maker.index("schedules", "due", "next_at", where="next_at IS NOT NULL")
+    maker.index("schedules", "waiting", "waiting_at", where="waiting_at IS NOT NULL")
 
 
 def _outbox(maker: _Maker) -> None:

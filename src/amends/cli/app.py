@@ -12,6 +12,7 @@ from amends.cli.db import app as db
 from amends.cli.group import Group
 from amends.cli.people import approvals, approve, reject
 from amends.cli.runs import export, runs, show
+from amends.cli.schedules import app as schedules
 from amends.cli.signal import signal, wake
 from amends.cli.start import cancel, start
 from amends.cli.worker import worker
@@ -71,4 +72,5 @@ app.command()(abort)
 app.command()(undo)
 app.command()(audit)
 app.command()(owed)
+app.add_typer(schedules, name="schedules")
 app.add_typer(db, name="db")

@@ -36,6 +36,7 @@ def run_document(run: RunRow, view: View) -> Document:
         "due_at": words.iso(run.due_at),
         "deadline_at": words.iso(run.deadline_at),
         "worker": run.owner,
+        "scheduled_for": words.iso(run.scheduled_for),
     }
 
 
