@@ -53,9 +53,11 @@ from amends.sagas.errors import (
     UnknownSaga,
     UnsupportedDatabase,
     WaitsForItself,
+    WebhooksMissing,
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
+from amends.sagas.hooks import Hook, webhook
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Acted, Operator
@@ -74,6 +76,7 @@ from amends.sagas.sync_schedules import SyncSchedules
 from amends.sagas.ticks import CatchUp, Overlap
 from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
+from amends.sagas.webhook_urls import Webhooks
 
 __all__ = [
     "Acted",
@@ -101,6 +104,7 @@ __all__ = [
     "Effect",
     "Entry",
     "Fatal",
+    "Hook",
     "InputInvalid",
     "Kind",
     "Landed",
@@ -149,6 +153,8 @@ __all__ = [
     "UnknownSaga",
     "UnsupportedDatabase",
     "WaitsForItself",
+    "Webhooks",
+    "WebhooksMissing",
     "WorkerLost",
     "approval",
     "continue_as_new",
@@ -165,4 +171,5 @@ __all__ = [
     "step",
     "transaction",
     "uuid4",
+    "webhook",
 ]

@@ -59,6 +59,9 @@ class RunningBody(Protocol):
     def next_letter(self, name: str) -> Coroutine[Any, Any, Letter]:
         """Wait for the next signal of a name."""
 
+    def next_number(self) -> int:
+        """Take the next number for something that isn't a call."""
+
     def ask_people(self, request: Request) -> Coroutine[Any, Any, Answer]:
         """Ask for an approval and wait for what becomes of it."""
 

@@ -39,6 +39,7 @@ from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
+from amends.sagas.webhook_urls import Webhooks
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -70,8 +71,9 @@ class Coordinator:
     that is defined. `max_running` bounds the runs in memory, `max_steps` the attempts under way, `threads`
     the threads for sync steps, `max_payload` the bytes of JSON in one payload. `lease` is how long a
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
-    `poison_after` is how often a run may be lost with its worker before it is parked. `clock` replaces the
-    database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
+    the URLs that bodies make by `webhook()` lead, and signs them. `clock` replaces the database's time
+    (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
     `coordinator.schedules` starts runs by the clock: see `Schedules`.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
@@ -93,6 +95,7 @@ class Coordinator:
         schema: str = "amends",
         migrate: bool = True,
         codec: Codec | None = None,
+        webhooks: Webhooks | None = None,
         clock: Callable[[], int] | None = None,
     ) -> None:
         lease_ms = round(checked.duration(lease, "lease", InputInvalid) / checked.MILLISECOND)
@@ -113,6 +116,7 @@ class Coordinator:
                 checked.count(max_steps, "max_steps"),
                 checked.count(threads, "threads"),
                 checked.count(max_payload, "max_payload"),
+                _webhooks(webhooks),
             ),
             Limits(
                 max_payload,
@@ -123,6 +127,7 @@ class Coordinator:
             lease_ms,
             checked.duration(grace, "grace", InputInvalid, dt.timedelta(0)).total_seconds(),
         )
+        self.webhooks = webhooks
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
@@ -382,6 +387,12 @@ def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     if not isinstance(saga, Saga):
         raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
     return saga
+
+
+def _webhooks(given: object) -> Webhooks | None:
+    if given is None or isinstance(given, Webhooks):
+        return given
+    raise InputInvalid("webhooks= takes Webhooks('https://shop.example/hooks', secrets=...), or None")
 
 
 def _all_defined(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:

@@ -28,8 +28,10 @@
     ├── OutsideRun                 something that belongs in a run was called outside one
     ├── WaitsForItself             a write would wait for a transaction that its own caller holds open
     ├── CoordinatorClosed          the coordinator isn't open
+    ├── WebhooksMissing            webhook() where nobody said where webhooks lead
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
+    ├── (amends.sagas.webhooks)    SignatureInvalid
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
                                    DatabaseReadOnly, DatabaseUnavailable, OtherDatabase,
                                    CommittedByStep, RecordUnreadable
@@ -83,6 +85,7 @@ __all__ = [
     "UnknownSaga",
     "UnsupportedDatabase",
     "WaitsForItself",
+    "WebhooksMissing",
     "WorkerLost",
 ]
 
@@ -229,3 +232,7 @@ class WaitsForItself(AmendsError):
 
 class CoordinatorClosed(AmendsError):
     """The coordinator isn't open; use it inside its `async with` block."""
+
+
+class WebhooksMissing(AmendsError):
+    """A body called `webhook()`, and the coordinator has no `webhooks=`."""

@@ -27,6 +27,7 @@ from amends.sagas.pulse import Pulse
 from amends.sagas.room import Room
 from amends.sagas.step import Step
 from amends.sagas.transacting import Transacting, transacting
+from amends.sagas.webhook_urls import CONFIGURED, Webhooks
 
 LEASE_POLL = 0.05
 """Seconds between two looks at a lease that can't be renewed just now."""
@@ -38,12 +39,13 @@ Report = Callable[[str, Attempted | Beat], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an executor needs to know: the object for `resources`, and its bounds."""
+    """What an executor needs to know: the object for `resources`, its bounds, and where webhooks lead."""
 
     resources: Any
     max_steps: int
     threads: int
     max_payload: int
+    webhooks: Webhooks | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +96,7 @@ class Executor:
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._loop, self._stop)
         self._context = copy_context()
+        self._context.run(CONFIGURED.set, settings.webhooks)
         self._flights: dict[asyncio.Task[Found | None], Flight] = {}
         self._waiting: deque[Flight] = deque()
         self._for_threads: deque[Flight] = deque()

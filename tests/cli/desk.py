@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel
 
-from amends.sagas import approval, receive, saga, sleep, step
+from amends.sagas import approval, receive, saga, sleep, step, webhook
 
 
 class Payment(BaseModel):
@@ -44,3 +44,14 @@ async def refund(amount: int) -> str:
 async def nap() -> str:
     await sleep(timedelta(days=2))
     return "awake"
+
+
+@step
+async def hand_out(url: str) -> str:
+    return url
+
+
+@saga
+async def hands_out() -> str:
+    hook = await webhook(Payment)
+    return await hand_out(hook.url)
