@@ -74,7 +74,6 @@ class Coordinator:
     `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
     the URLs that bodies make by `webhook()` lead, and signs them. `clock` replaces the database's time
     (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
-    `coordinator.schedules` starts runs by the clock: see `Schedules`.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
