@@ -39,7 +39,7 @@ from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
-from amends.sagas.webhook_urls import Webhooks, checked_webhooks
+from amends.sagas.webhook_urls import Webhooks
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -74,7 +74,6 @@ class Coordinator:
     `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
     the URLs that bodies make by `webhook()` lead, and signs them. `clock` replaces the database's time
     (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
-    `coordinator.schedules` starts runs by the clock: see `Schedules`.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -116,7 +115,7 @@ class Coordinator:
                 checked.count(max_steps, "max_steps"),
                 checked.count(threads, "threads"),
                 checked.count(max_payload, "max_payload"),
-                checked_webhooks(webhooks),
+                _webhooks(webhooks),
             ),
             Limits(
                 max_payload,
@@ -387,6 +386,12 @@ def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     if not isinstance(saga, Saga):
         raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
     return saga
+
+
+def _webhooks(given: object) -> Webhooks | None:
+    if given is None or isinstance(given, Webhooks):
+        return given
+    raise InputInvalid("webhooks= takes Webhooks('https://shop.example/hooks', secrets=...), or None")
 
 
 def _all_defined(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:
