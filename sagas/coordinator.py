@@ -39,7 +39,7 @@ from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
-from amends.sagas.webhook_urls import Webhooks
+from amends.sagas.webhook_urls import Webhooks, checked_webhooks
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -115,7 +115,7 @@ class Coordinator:
                 checked.count(max_steps, "max_steps"),
                 checked.count(threads, "threads"),
                 checked.count(max_payload, "max_payload"),
-                _webhooks(webhooks),
+                checked_webhooks(webhooks),
             ),
             Limits(
                 max_payload,
@@ -386,12 +386,6 @@ def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
     if not isinstance(saga, Saga):
         raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
     return saga
-
-
-def _webhooks(given: object) -> Webhooks | None:
-    if given is None or isinstance(given, Webhooks):
-        return given
-    raise InputInvalid("webhooks= takes Webhooks('https://shop.example/hooks', secrets=...), or None")
 
 
 def _all_defined(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:
