@@ -25,6 +25,8 @@ BOOKED: dict[str, int] = {}
 
 
 class Refund(BaseModel):
+    """What the people who approve may change."""
+
     amount: int = Field(gt=0, le=500)
 
 
@@ -94,7 +96,7 @@ async def escalate(desk: Coordinator, clock: VirtualClock) -> None:
 
 
 async def undo(desk: Coordinator, clock: VirtualClock) -> None:
-    """What was approved and paid is taken back when a later step fails."""
+    """Pay what was approved, and take it back when a later step fails."""
     (asked,) = await desk.approvals(run_id="refund-3")
     await decide(desk, asked, "ann")
     await decide(desk, asked, "bob")
