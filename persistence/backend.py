@@ -22,6 +22,7 @@ from sqlalchemy.sql import ColumnElement, FromClause
 from sqlalchemy.sql.schema import Table
 from sqlalchemy.types import TypeEngine
 
+from amends.persistence.guests import Guests
 from amends.persistence.records import WorkerRow
 from amends.persistence.tables import Tables
 
@@ -87,6 +88,8 @@ class Backend(Protocol):
     """For upgrades: they wait for one another as long as it takes."""
     engines: tuple[Engine, ...]
     """All of them that have a pool of their own."""
+    guests: Guests
+    """For the transactions of steps and callers."""
 
     @abstractmethod
     def prepare(self) -> None:

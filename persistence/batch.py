@@ -14,12 +14,14 @@ from typing import Final
 from amends.persistence import voting
 from amends.persistence.approval_records import ApprovalState, ApprovalStatus, Vote
 from amends.persistence.backend import Cell
+from amends.persistence.beaten import is_beaten
 from amends.persistence.records import (
     Cause,
     InboxRow,
     NewRun,
     Receipt,
     RunChange,
+    ScheduleChange,
     Status,
     Wake,
     Write,
@@ -47,11 +49,16 @@ _attribute_cells: Final = attrgetter(*ATTRIBUTE_COLUMNS)
 
 @dataclass(slots=True)
 class RunState:
-    """What a batch knows of a run, kept up with its own writes."""
+    """What a batch knows of a run, kept up with its own writes.
+
+    `mail` is the number of its last inbox row, `unread` that of the last unread one of each kind, where it
+    was asked for.
+    """
 
     status: Status
     cause: Cause | None
     mail: int
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -61,6 +68,7 @@ class Asked:
     starts: dict[str, Cells] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: set[str] = field(default_factory=set)
     approvals: set[str] = field(default_factory=set)
 
 
@@ -69,13 +77,14 @@ class Known:
     """The database's answers.
 
     `won` are the ids that were inserted, `locked` the runs in somebody's open transaction, `keys` the inbox
-    keys that exist.
+    keys that exist, `schedules` the revisions of schedules (None: in somebody's open transaction).
     """
 
     won: set[str] = field(default_factory=set)
     runs: dict[str, RunState] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    schedules: dict[str, int | None] = field(default_factory=dict)
     approvals: dict[str, ApprovalState] = field(default_factory=dict)
 
 
@@ -95,6 +104,7 @@ class Rows:
     woken: dict[str, Cells] = field(default_factory=dict)
     mails: dict[str, Cells] = field(default_factory=dict)
     audit: list[Cells] = field(default_factory=list)
+    schedules: list[ScheduleChange] = field(default_factory=list)
     asks: list[Cells] = field(default_factory=list)
     votes: list[Cells] = field(default_factory=list)
     closes: list[Cells] = field(default_factory=list)
@@ -126,6 +136,8 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
         for told in write.tells:
             ask.runs.add(told.row.run_id)
             ask.keys.add((told.row.run_id, told.row.key))
+        if write.schedule is not None:
+            ask.schedules.add(write.schedule.row.id)
     return ask
 
 
@@ -169,6 +181,22 @@ class _Decider:
         return _TAKEN if missing[0] is write.start else _refused_child(missing[0])
 
     def _decided(self, write: Write) -> Receipt | None:
+        """Decide about a write whose ids are free; a schedule that it changes must be as it was seen."""
+        change = write.schedule
+        if change is None:
+            return self._accepted(write)
+        revision = self._known.schedules.get(change.row.id, 0)
+        if revision != change.seen:
+            return None if revision is None else _BEATEN
+        receipt = self._accepted(write)
+        if receipt is DONE:
+            # One change of a schedule goes into a batch; another one has to see it first.
+            self._known.schedules[change.row.id] = None
+            self.rows.schedules.append(change)
+            self.rows.news = True
+        return receipt
+
+    def _accepted(self, write: Write) -> Receipt | None:
         message, locked = write.inbox, self._known.locked
         if locked and not locked.isdisjoint(_wanted(write)):
             return None
@@ -176,7 +204,7 @@ class _Decider:
             state = self._known.runs.get(write.run_id)
             if state is None:
                 return Receipt(Written.REFUSED, f"there is no run {write.run_id!r}")
-            if write.mail is not None and state.mail > write.mail:
+            if is_beaten(write, state.mail, state.unread):
                 return _BEATEN
         if message is not None:
             put = self._put(message, write.wake, fresh=write.fresh)
@@ -207,6 +235,7 @@ class _Decider:
             state.status = woken
             rows.woken[run_id] = (run_id, woken.value, self._now, wake is Wake.OPERATOR)
         state.mail += 1
+        state.unread[message.kind] = state.mail
         known.keys.add((run_id, message.key))
         before = rows.mails.get(run_id)
         frees = wake in _FREEING or (before is not None and bool(before[3]))
@@ -357,5 +386,6 @@ def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
         start.parent_ref,
         start.root,
         start.no_pivot,
+        start.scheduled_for,
         change.waits_for,
     )

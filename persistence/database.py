@@ -18,6 +18,8 @@ from amends.persistence.backend import Backend
 from amends.persistence.clock import Clock, GivenClock, ServerClock
 from amends.persistence.codec import Codec, PlainCodec
 from amends.persistence.encoding import Encoder
+from amends.persistence.guests import Guests
+from amends.persistence.joining import Joining
 from amends.persistence.opening import backend_for
 from amends.persistence.queries import Queries
 from amends.persistence.records import (
@@ -33,7 +35,9 @@ from amends.persistence.records import (
     Write,
 )
 from amends.persistence.rows import Reader
+from amends.persistence.scheduling import ScheduleQueries
 from amends.persistence.store import Store
+from amends.persistence.transactions import Transactions
 from amends.persistence.writer import Writer
 
 LEASE_MS = 10_000
@@ -42,6 +46,8 @@ LEASE_MS = 10_000
 
 class Database:
     """A log in a database. `open` it; every other method blocks for one query.
+
+    `schedules` is what can be asked about schedules.
 
     ```python
     database = Database.open("sqlite:///orders.db")
@@ -56,8 +62,11 @@ class Database:
         self._codec = codec
         self._lease_ms = lease_ms
         self._queries = Queries(backend, Reader(codec))
+        self.schedules = ScheduleQueries(backend, Reader(codec))
         self._store = Store(backend, clock)
         self._encoder = Encoder(codec)
+        self._joining = Joining(backend)
+        self.transactions = Transactions(backend.tables.transactions, codec)
         self._writers: WeakSet[Writer] = WeakSet()
         _open.add(self)
 
@@ -137,14 +146,30 @@ class Database:
     def join(self, connection: Connection, writes: Sequence[Write]) -> list[Receipt]:
         """Make unowned `writes` part of the caller's transaction; they are seen when it commits.
 
-        `connection` comes from `engine`. A receipt tells what will have become of its write.
+        `connection` leads to this database, over whatever driver. A receipt tells what will have become of
+        its write; the caller's transaction stays usable, whatever goes wrong.
+        Raises `OtherDatabase`, `DatabaseUnavailable`.
         """
-        if not connection.in_transaction():
-            # The store's statements go to the driver, so that SQLAlchemy wouldn't begin by itself.
-            connection.begin()
+        self._joining.check(connection)
         encoded = [self._encoder.encoded(replace(write, epoch=None)) for write in writes]
-        receipts = self._store.write(connection, encoded, None, wait=True)
+        with self._joining.savepoint(connection):
+            receipts = self._store.write(connection, encoded, None, wait=True)
         return [receipt for receipt in receipts if receipt is not None]
+
+    def run_on(self, connection: Connection, run_id: str) -> RunRow | None:
+        """Return a run as a caller's connection sees it, with what its transaction has written; or None.
+
+        What follows is written: on SQLite the transaction could not, if somebody else did in between.
+        Raises `OtherDatabase`, `DatabaseUnavailable`.
+        """
+        self._joining.check(connection)
+        with self._joining.savepoint(connection):
+            return self._queries.run_on(connection, run_id)
+
+    @property
+    def guests(self) -> Guests:
+        """Return what steps' and callers' transactions need of the database."""
+        return self._backend.guests
 
     def run(self, run_id: str) -> RunRow | None:
         """Return a run, or None if there is none of this id."""
@@ -246,7 +271,7 @@ class Database:
         writers = list(self._writers)
         for writer in writers:
             writer.forget()
-        for engine in self._backend.engines:
+        for engine in (*self._backend.engines, *self._backend.guests.made):
             _inherited.append((engine.pool, writers))
             engine.dispose(close=False)
 

@@ -32,7 +32,7 @@ class Encoder:
 
     def _encoded(self, write: Write) -> Write:
         encode = self._codec.encode
-        start, change, inbox = write.start, write.change, write.inbox
+        start, change, inbox, schedule = write.start, write.change, write.inbox, write.schedule
         return replace(
             write,
             start=None if start is None else replace(start, input=encode(start.input)),
@@ -46,6 +46,9 @@ class Encoder:
                 replace(told, row=replace(told.row, payload=self._some(told.row.payload)))
                 for told in write.tells
             ),
+            schedule=None
+            if schedule is None
+            else replace(schedule, row=replace(schedule.row, input=encode(schedule.row.input))),
             asks=tuple(replace(new, request=encode(new.request)) for new in write.asks),
             vote=None if write.vote is None else replace(write.vote, payload=encode(write.vote.payload)),
         )
@@ -61,6 +64,8 @@ def _check_ids(write: Write) -> None:
         ids.append(write.start.id)
     if write.inbox is not None:
         ids += (write.inbox.run_id, write.inbox.key)
+    if write.schedule is not None:
+        ids.append(write.schedule.row.id)
     ids += [child.id for child in write.starts]
     if write.vote is not None:
         ids += (write.vote.approval_id, write.vote.by)

@@ -10,6 +10,8 @@ AmendsError
     ├── DatabaseUnavailable   it can't be reached, or is locked or full
     ├── WorkerNameTaken       another living process works under this name
     ├── WriterClosed          a write after the end, or in a forked child
+    ├── OtherDatabase         a caller's connection leads to another database than the log's
+    ├── CommittedByStep       a transactional step has ended its transaction itself
     └── RecordUnreadable      a record that the codec or this version can't read
 ```
 
@@ -53,6 +55,14 @@ class WorkerNameTaken(DatabaseError):
 
 class WriterClosed(DatabaseError):
     """The writer was closed, or belongs to the process that this one was forked from."""
+
+
+class OtherDatabase(DatabaseError):
+    """A connection that was given leads to another database than the coordinator's: nothing was written."""
+
+
+class CommittedByStep(DatabaseError):
+    """A transactional step tried to end its transaction itself: its outcome couldn't commit with its rows."""
 
 
 class RecordUnreadable(DatabaseError):

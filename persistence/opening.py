@@ -26,7 +26,7 @@ def backend_for(url: str, schema: str, lease_ms: int) -> Backend:
     if target.get_backend_name() == "sqlite":
         from amends.persistence.sqlite import SqliteBackend  # noqa: PLC0415 - the other's driver may be missing
 
-        return SqliteBackend(target, schema)
+        return SqliteBackend(target, schema, lease_ms)
     try:
         from amends.persistence.postgres import PostgresBackend  # noqa: PLC0415 - as above
     except ImportError as error:

@@ -50,6 +50,8 @@ from sqlalchemy.types import UserDefinedType
 from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, WorkerLock, column_types
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
 from amends.persistence.faults import words_of
+from amends.persistence.guests import Guests
+from amends.persistence.postgres_guests import PostgresGuests
 from amends.persistence.postgres_watch import SHOWN, ServerWatch
 from amends.persistence.prepared import Prepared
 from amends.persistence.process import has_vanished
@@ -95,7 +97,8 @@ class PostgresBackend:
             isolation_level="READ COMMITTED",
         )
         self.migrations: Engine = self.writes
-        self.engines: tuple[Engine, ...] = (self.engine, self.writes)
+        self.guests: Guests = PostgresGuests(url, connect)
+        self.engines: tuple[Engine, ...] = (self.engine, self.writes, self.guests.engine)
         self._settings = _settings(self.writes, lease_ms, for_one_transaction=False)
         self._pooled = False
         self._behind_a_pooler(_settings(self.writes, lease_ms, for_one_transaction=True))
@@ -221,6 +224,7 @@ class PostgresBackend:
 
         @event.listens_for(self.engine, "connect")
         @event.listens_for(self.writes, "connect")
+        @event.listens_for(self.guests.engine, "connect")
         def _prepare_nothing(connection: object, _record: object) -> None:
             if self._pooled and isinstance(connection, psycopg.Connection):
                 connection.prepare_threshold = None
@@ -283,12 +287,18 @@ class _Copy:
         )
         # Rendered and looked up once: either takes longer than to send a row.
         self._statement = statement.as_bytes()
+        self._table = table
+        self._columns = tuple(columns)
         self._types = [
             psycopg.adapters.types.get_oid(_SERVER_TYPES[kind])
             for kind in column_types(table, columns).values()
         ]
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
+        if not isinstance(connection.connection.driver_connection, psycopg.Connection):
+            cells = [dict(zip(self._columns, row, strict=True)) for row in rows]
+            connection.execute(self._table.insert(), cells)
+            return
         with _driver(connection).cursor() as cursor, cursor.copy(self._statement) as copy:
             copy.set_types(self._types)
             for row in rows:

@@ -148,10 +148,10 @@ class _Watchdog:
                 for who in [who for who, (_, until) in self._guarded.items() if until <= now]:
                     handle, _ = self._guarded.pop(who)
                     _log.warning("the database gave the %s no answer for %.0f s", who, self._patience_s)
-                    _shut_down(handle)
+                    shut_down(handle)
 
 
-def _shut_down(handle: int) -> None:
+def shut_down(handle: int) -> None:
     """End the connection in both directions; its owner finds out by an error."""
     with suppress(OSError), socket.socket(fileno=os.dup(handle)) as copy:
         copy.shutdown(socket.SHUT_RDWR)

@@ -27,6 +27,8 @@ class Prepared:
         compiled = statement.compile(engine) if isinstance(statement, ClauseElement) else None
         if not isinstance(compiled, SQLCompiler):
             raise TypeError("only a statement of Core's can be compiled")
+        self._statement: Final = statement
+        self._dialect: Final = type(engine.dialect)
         self._sql: Final = str(compiled)
         self._constants: Final[dict[str, Any]] = {
             name: value for name, value in compiled.params.items() if value is not None
@@ -35,6 +37,10 @@ class Prepared:
 
     def __call__(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
         """Execute it and return its rows, if it gives any."""
+        if type(connection.dialect) is not self._dialect:
+            # A caller's connection, over another driver.
+            result = connection.execute(self._statement, values)
+            return [tuple(row) for row in result] if result.returns_rows else []
         given: Any = {**self._constants, **values}
         if self._order is not None:
             given = [given[name] for name in self._order]

@@ -87,6 +87,11 @@ class Queries:
         # A literal: for a parameter PostgreSQL plans as if many rows were wanted, and sorts them all.
         self._next_due = first.limit(literal_column("1"))
 
+    def run_on(self, connection: Connection, run_id: str) -> RunRow | None:
+        """Return a run as it is seen over a caller's connection, or None if there is none of this id."""
+        row = connection.execute(self._run, {"run": run_id}).first()
+        return None if row is None else self._reader.run(row)
+
     def run(self, run_id: str) -> RunRow | None:
         """Return a run, or None if there is none of this id."""
         if not storable(run_id):
@@ -131,7 +136,7 @@ class Queries:
         """
         options = {"stream_results": True, "yield_per": STREAMED}
         with (
-            _told(),
+            told(),
             self._backend.snapshot() as connection,
             connection.execute(self._unended, execution_options=options) as rows,
         ):
@@ -184,7 +189,7 @@ class Queries:
         """Return a run with its journal and unread inbox, all of one moment."""
         if not storable(run_id):
             return None
-        with _told(), self._backend.snapshot() as connection:
+        with told(), self._backend.snapshot() as connection:
             row = connection.execute(self._run, {"run": run_id}).first()
             if row is None:
                 return None
@@ -229,7 +234,7 @@ class Queries:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with _told(), self._backend.reads.connect() as connection:
+        with told(), self._backend.reads.connect() as connection:
             yield connection
 
     def _listed(
@@ -258,7 +263,7 @@ class Queries:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Tell of the driver's errors in our own words."""
     try:
         yield

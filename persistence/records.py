@@ -37,7 +37,8 @@ class NewRun:
     """A run to be inserted, if its id is still free. Times are milliseconds of database time.
 
     A child run names its `parent` and the number of the call there, and the `root` above both; `no_pivot`
-    says why nothing in it may be beyond undoing.
+    says why nothing in it may be beyond undoing. `scheduled_for` is the occurrence of a schedule that the run
+    was started for.
     """
 
     id: str
@@ -51,6 +52,7 @@ class NewRun:
     parent_ref: int | None = None
     root: str | None = None
     no_pivot: str | None = None
+    scheduled_for: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class RunRow:
     `mail` counts the inbox rows ever written for the run; `lost` counts the take-overs from dead workers
     since the run last made progress; `needs` names what a parked or released run waits for
     (a compensation handler); `owner` is the worker that holds the run. `parent` to `no_pivot` are a child
-    run's (see `NewRun`).
+    run's, `scheduled_for` is a scheduled run's (see `NewRun`).
     `waits_for` tells people what a released run waits for beside the time; `attributes` and `progress` are
     what it shows of itself, as JSON. `unreadable` says why a payload
     couldn't be decoded (it is left empty then).
@@ -87,6 +89,7 @@ class RunRow:
     parent_ref: int | None = None
     root: str | None = None
     no_pivot: str | None = None
+    scheduled_for: int | None = None
     waits_for: str | None = None
     attributes: str | None = None
     progress: str | None = None
@@ -186,12 +189,57 @@ class Tell:
     wake: Wake = Wake.NONE
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A schedule as stored: what it starts and when, and how far it has come. Times are milliseconds.
+
+    `definition` is a JSON object in the layout `format`. `next_at` is the occurrence that comes next (None:
+    paused, or there is no other), `waiting_at` one that waits for the end of the run before it. `last_run` is
+    the run that was started last by plan, for the occurrence `last_at`; `started` and `skipped` count
+    occurrences. Each change raises `revision`. `busy` tells whether `last_run` goes on, `unreadable` why the
+    input couldn't be decoded (it is left empty then): neither is stored.
+    """
+
+    id: str
+    saga: str
+    version: str
+    input: bytes
+    format: int
+    definition: str
+    paused: bool
+    created_at: int
+    updated_at: int
+    next_at: int | None = None
+    waiting_at: int | None = None
+    last_run: str | None = None
+    last_at: int | None = None
+    started: int = 0
+    skipped: int = 0
+    last_skipped_at: int | None = None
+    revision: int = 0
+    busy: bool = False
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleChange:
+    """A schedule's new row, whole, or its deletion; loses where the stored one isn't of revision `seen`.
+
+    There is no row of revision 0: with that, the schedule must be new.
+    """
+
+    row: ScheduleRow
+    seen: int
+    delete: bool = False
+
+
 @dataclass(slots=True)
 class Write:
     """What one turn, start or message wants written, all or nothing.
 
     `epoch` is the lease under which the run was claimed (None: an unowned write that needs no lease).
-    `mail` makes the write conditional: it loses when the run has more inbox rows than that.
+    `mail` makes the write conditional: it loses when the run has more inbox rows than that, but for rows of
+    the kinds in `despite`.
     `taken` are the numbers of the inbox rows that became journal entries. `starts` are child runs, and
     `tells` what other runs are told.
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
@@ -199,6 +247,7 @@ class Write:
     that are written where the inbox row is refused because the run has ended. `asks` are approvals that the
     turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one.
     `shown` is what the run shows of itself from now on, where that has changed.
+    `schedule` changes a schedule, and with it the rest is written or lost.
     """
 
     run_id: str
@@ -208,6 +257,7 @@ class Write:
     taken: tuple[int, ...] = ()
     change: RunChange | None = None
     mail: int | None = None
+    despite: tuple[str, ...] = ()
     progressed: bool = False
     inbox: InboxRow | None = None
     wake: Wake = Wake.NONE
@@ -216,6 +266,7 @@ class Write:
     starts: tuple[NewRun, ...] = ()
     tells: tuple[Tell, ...] = ()
     too_late: tuple[AuditRow, ...] = ()
+    schedule: ScheduleChange | None = None
     asks: tuple[NewApproval, ...] = ()
     closes: tuple[Closing, ...] = ()
     vote: Vote | None = None
@@ -229,7 +280,8 @@ class Written(StrEnum):
     TAKEN = "taken"
     """A start whose id exists already: nothing of the write was written."""
     BEATEN = "beaten"
-    """A conditional write that lost to a newer inbox row: nothing of it was written."""
+    """A conditional write that lost to a newer inbox row, or to another change of its schedule: nothing of it
+    was written."""
     FENCED = "fenced"
     """The lease under which it was made is lost: nothing of it was written."""
     REFUSED = "refused"

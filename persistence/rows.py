@@ -8,7 +8,16 @@ from typing import Any, Final
 
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus, Vote
 from amends.persistence.codec import Codec, PlainCodec
-from amends.persistence.records import Cause, EntryRow, InboxRow, Loaded, RunRow, Status, WorkerRow
+from amends.persistence.records import (
+    Cause,
+    EntryRow,
+    InboxRow,
+    Loaded,
+    RunRow,
+    ScheduleRow,
+    Status,
+    WorkerRow,
+)
 
 RUN_COLUMNS: Final = (
     "id",
@@ -32,6 +41,7 @@ RUN_COLUMNS: Final = (
     "parent_ref",
     "root",
     "no_pivot",
+    "scheduled_for",
     "waits_for",
 )
 SEEN_COLUMNS: Final = (*RUN_COLUMNS, "attributes", "progress")
@@ -81,6 +91,27 @@ WORKER_COLUMNS: Final = (
 )
 
 
+SCHEDULE_COLUMNS: Final = (
+    "id",
+    "saga",
+    "version",
+    "input",
+    "format",
+    "definition",
+    "paused",
+    "created_at",
+    "updated_at",
+    "next_at",
+    "waiting_at",
+    "last_run",
+    "last_at",
+    "started",
+    "skipped",
+    "last_skipped_at",
+    "revision",
+)
+
+
 class Reader:
     """Make records of rows: decode their payloads, and say of each record whether that went well."""
 
@@ -113,6 +144,14 @@ class Reader:
         unreadable = "" if self._plain else self._decode(cells, (5,), f"inbox row {number}", ("payload",) * 6)
         cells.append(unreadable)
         return InboxRow(*cells)
+
+    def schedule(self, row: Sequence[Any]) -> ScheduleRow:
+        """Make a schedule of a row with `SCHEDULE_COLUMNS`, and behind them whether its last run goes on."""
+        cells = list(row)
+        unreadable = "" if self._plain else self._decode(cells, (3,), "schedule", SCHEDULE_COLUMNS)
+        cells[3], cells[-1] = cells[3] or b"", bool(cells[-1])
+        cells.append(unreadable)
+        return ScheduleRow(*cells)
 
     def approval(self, row: Sequence[Any], votes: Iterable[Sequence[Any]]) -> ApprovalRow:
         """Make an approval of a row with `APPROVAL_COLUMNS`, and rows with `VOTE_COLUMNS`."""

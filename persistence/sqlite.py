@@ -42,9 +42,11 @@ from sqlalchemy.sql.schema import Table
 from amends.persistence import worker_lock
 from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, column_types, id_listing
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
+from amends.persistence.guests import Guests
 from amends.persistence.prepared import Prepared, on_driver
 from amends.persistence.records import WorkerRow
 from amends.persistence.rows import RUN_COLUMNS
+from amends.persistence.sqlite_guests import SqliteGuests
 from amends.persistence.sqlite_watch import FileWatch
 from amends.persistence.tables import Tables, tables_in
 from amends.persistence.worker_lock import FileLock
@@ -65,7 +67,7 @@ _warned: Final[set[str]] = set()
 class SqliteBackend:
     """A log in a SQLite file."""
 
-    def __init__(self, url: URL, schema: str) -> None:
+    def __init__(self, url: URL, schema: str, lease_ms: int) -> None:
         if sqlite3.sqlite_version_info < _OLDEST:
             raise UnsupportedDatabase(
                 f"SQLite {sqlite3.sqlite_version} is too old: amends needs 3.35. Use a newer build of Python."
@@ -79,7 +81,9 @@ class SqliteBackend:
         self.migrations: Engine = _engine(
             here, wait_ms=_MIGRATION_WAIT_MS, immediate=True, poolclass=NullPool
         )
-        self.engines: tuple[Engine, ...] = (self.engine, self.reads, self.writes, self.migrations)
+        steps = _engine(here, wait_ms=_WRITER_WAIT_MS, immediate=True)
+        self.guests: Guests = SqliteGuests(self.path, here, steps, self.tables.runs, lease_ms)
+        self.engines: tuple[Engine, ...] = (self.engine, self.reads, self.writes, self.migrations, steps)
         runs = self.tables.runs
         self._insert_runs = self.many(
             column_types(runs, RUN_COLUMNS),
@@ -225,16 +229,24 @@ class _ExecuteMany:
         if not isinstance(statement, Insert | Update | Delete):
             raise TypeError("only an insert or update is made for many rows")
         compiled = statement.compile(engine)
+        self._statement = statement
+        self._columns = columns
+        self._dialect = type(engine.dialect)
         places = [columns.index(name.removeprefix("cell_")) for name in compiled.positiontup or ()]
         self._sql = str(compiled)
         self._pick = None if places == list(range(len(columns))) else itemgetter(*places)
 
     def __call__(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> None:
         _refuse_nul(rows)
+        if not rows:
+            return
+        if type(connection.dialect) is not self._dialect:
+            names = [f"cell_{name}" for name in self._columns]
+            connection.execute(self._statement, [dict(zip(names, row, strict=True)) for row in rows])
+            return
         if self._pick is not None:
             rows = [self._pick(row) for row in rows]
-        if rows:
-            on_driver(connection, self._sql, rows, many=True)
+        on_driver(connection, self._sql, rows, many=True)
 
 
 def _refuse_nul(rows: Sequence[tuple[Cell, ...]]) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     delete,
     false,
+    func,
     literal_column,
     null,
     or_,
@@ -29,11 +30,13 @@ from amends.persistence.approvals import Approvals
 from amends.persistence.attributes import Attributes
 from amends.persistence.backend import Backend, Columns, id_listing, listing
 from amends.persistence.batch import Known, Rows, RunState, asked, decide
+from amends.persistence.beaten import overlooking
 from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
 from amends.persistence.prepared import Prepared
 from amends.persistence.records import Cause, Receipt, Status, Write
 from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS, INBOX_COLUMNS
+from amends.persistence.scheduling import ScheduleStore
 
 
 class Store:
@@ -42,6 +45,7 @@ class Store:
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
         self._clock = clock
+        self._schedules = ScheduleStore(backend)
         self._approvals = Approvals(backend)
         self._attributes = Attributes(backend)
         self._prepare_queries()
@@ -73,8 +77,15 @@ class Store:
             missing = ask.runs.difference(known.runs)
             if missing and not wait:
                 known.locked = self.existing_runs(connection, missing)
+        if overlooked := overlooking(writes, known.runs):
+            for run_id, kind, number in self._unread_kinds(
+                connection, {"ids": id_listing(sorted(overlooked))}
+            ):
+                known.runs[run_id].unread[kind] = number
         if ask.keys:
             known.keys = self.existing_keys(connection, ask.keys)
+        if ask.schedules:
+            known.schedules = self._schedules.lock(connection, ask.schedules)
         if ask.approvals:
             known.approvals = self._approvals.states(connection, ask.approvals)
         receipts, rows = decide(writes, known, epoch=epoch, now=self._clock.now())
@@ -150,6 +161,8 @@ class Store:
         ):
             if cells:
                 many(connection, cells)
+        if rows.schedules:
+            self._schedules.write(connection, rows.schedules)
 
     def _prepare_queries(self) -> None:
         runs, inbox, workers = (
@@ -171,6 +184,12 @@ class Store:
         self._lock_runs = prepared(states.with_for_update(skip_locked=True))
         self._wait_for_runs = prepared(states.order_by(runs.c.id).with_for_update())
         self._existing_runs = prepared(select(runs.c.id).where(wanted))
+        unread = self._backend.among(inbox.c.run_id, "ids") & (inbox.c.taken == false())
+        self._unread_kinds = prepared(
+            select(inbox.c.run_id, inbox.c.kind, func.max(inbox.c.number))
+            .where(unread)
+            .group_by(inbox.c.run_id, inbox.c.kind)
+        )
         keys = self._backend.listed("keys", {"run_id": Text, "key": Text})
         self._existing_keys = prepared(
             select(inbox.c.run_id, inbox.c.key).join_from(

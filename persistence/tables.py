@@ -67,6 +67,7 @@ class Tables:
     workers: Table
     schedules: Table
     outbox: Table
+    transactions: Table
     audit: Table
 
 
@@ -86,6 +87,7 @@ def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
         workers=_workers(maker),
         schedules=_schedules(maker),
         outbox=_outbox(maker),
+        transactions=_transactions(maker),
         audit=_audit(maker),
     )
 
@@ -186,6 +188,7 @@ def _runs(maker: _Maker) -> Table:
         _number_or_null("parent_ref"),
         Column("root", _key_type()),
         _words_or_null("no_pivot"),
+        _number_or_null("scheduled_for"),
         _words_or_null("waits_for"),
         _words_or_null("attributes"),
         _words_or_null("progress"),
@@ -318,18 +321,32 @@ def _workers(maker: _Maker) -> Table:
 
 
 def _schedules(maker: _Maker) -> Table:
-    return maker.table(
+    table = maker.table(
         "schedules",
         _key("id"),
         _words("saga"),
         _words("version"),
-        _words("cron"),
-        _words("timezone"),
         Column("input", LargeBinary, nullable=False),
+        Column("format", SmallInteger, nullable=False),
+        _words("definition"),
+        Column("paused", Boolean, nullable=False),
         _number_or_null("next_at"),
+        _number_or_null("waiting_at"),
+        Column("last_run", _key_type()),
+        _number_or_null("last_at"),
+        _number("started"),
+        _number("skipped"),
+        _number_or_null("last_skipped_at"),
+        _number("created_at"),
         _number("updated_at"),
+        _number("revision"),
         maker.primary("schedules", "id"),
+        maker.check("schedules", "paused_rests", "NOT paused OR (next_at IS NULL AND waiting_at IS NULL)"),
+        maker.check("schedules", "counts", "started >= 0 AND skipped >= 0 AND revision > 0"),
     )
+    maker.index(table, "due", "next_at", where="next_at IS NOT NULL")
+    maker.index(table, "waiting", "waiting_at", where="waiting_at IS NOT NULL")
+    return table
 
 
 def _outbox(maker: _Maker) -> Table:
@@ -344,6 +361,25 @@ def _outbox(maker: _Maker) -> Table:
         maker.primary("outbox", "number"),
     )
     maker.index(table, "unsent", "number", where="sent_at IS NULL")
+    return table
+
+
+def _transactions(maker: _Maker) -> Table:
+    # One row per key of a transactional step: what its transaction has done, and which never may.
+    table = maker.table(
+        "transactions",
+        _key("key"),
+        _key("run_id"),
+        _payload("result"),
+        _number("refused"),
+        _number_or_null("landed_at"),
+        _number_or_null("undone_at"),
+        maker.primary("transactions", "key"),
+        maker.check(
+            "transactions", "says_something", "refused > 0 OR landed_at IS NOT NULL OR undone_at IS NOT NULL"
+        ),
+    )
+    maker.index(table, "of_run", "run_id")
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -50,15 +51,18 @@ class Transactor:
             Abandoned: the database couldn't be written until the writer had to end.
         """
         while True:
-            tried = self._try(opening, work)
-            if not isinstance(tried, Exception):
-                opened, result = tried
-                if self._commit() or self._has(was_committed, opened):
-                    self._patience.rest()
-                    return result
+            with self._backend.guests.turn or nullcontext():
+                tried = self._try(opening, work)
+                committed = not isinstance(tried, Exception) and self._commit()
+                if isinstance(tried, Exception):
+                    self._roll_back(tried)
+            if isinstance(tried, Exception):
+                self._patience.wait(words_of(tried))
                 continue
-            self._roll_back(tried)
-            self._patience.wait(words_of(tried))
+            opened, result = tried
+            if committed or self._has(was_committed, opened):
+                self._patience.rest()
+                return result
 
     def close(self) -> None:
         """Close the connection."""

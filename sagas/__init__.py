@@ -24,6 +24,7 @@ from amends.sagas.errors import (
     ActionRefused,
     AmendsError,
     ApprovalNotFound,
+    CommittedByStep,
     CoordinatorClosed,
     DatabaseNewer,
     DatabaseNotReady,
@@ -36,6 +37,7 @@ from amends.sagas.errors import (
     NoEffect,
     NonDeterminism,
     NotInBody,
+    OtherDatabase,
     OutsideRun,
     PayloadTooLarge,
     RecordUnreadable,
@@ -45,14 +47,18 @@ from amends.sagas.errors import (
     RunFailed,
     RunNotFound,
     RunParked,
+    ScheduleNotFound,
     StartConflict,
     StepFailed,
     StepTimeout,
     UnknownSaga,
     UnsupportedDatabase,
+    WaitsForItself,
+    WebhooksMissing,
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
+from amends.sagas.hooks import Hook, webhook
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Acted, Operator
@@ -61,13 +67,19 @@ from amends.sagas.receiving import Receiving, receive
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga, saga
+from amends.sagas.schedule_view import Schedule
+from amends.sagas.schedules import Schedules
 from amends.sagas.scopes import savepoint
 from amends.sagas.showing import set_attributes, set_progress
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun, SyncWatch
+from amends.sagas.sync_schedules import SyncSchedules
+from amends.sagas.ticks import CatchUp, Overlap
+from amends.sagas.transaction import Transaction, transaction
 from amends.sagas.undo_plan import PlannedUndo, UndoPlan
 from amends.sagas.watch import Change, Watch
+from amends.sagas.webhook_urls import Webhooks
 
 __all__ = [
     "Acted",
@@ -77,8 +89,10 @@ __all__ = [
     "ApprovalNotFound",
     "ApprovalStatus",
     "AttributeValue",
+    "CatchUp",
     "Change",
     "Codec",
+    "CommittedByStep",
     "Compensation",
     "Coordinator",
     "CoordinatorClosed",
@@ -95,6 +109,7 @@ __all__ = [
     "Effect",
     "Entry",
     "Fatal",
+    "Hook",
     "InputInvalid",
     "Kind",
     "Landed",
@@ -104,8 +119,10 @@ __all__ = [
     "NotLanded",
     "OnUnknown",
     "Operator",
+    "OtherDatabase",
     "Outcome",
     "OutsideRun",
+    "Overlap",
     "Owed",
     "PayloadTooLarge",
     "PlannedUndo",
@@ -123,6 +140,9 @@ __all__ = [
     "RunNotFound",
     "RunParked",
     "Saga",
+    "Schedule",
+    "ScheduleNotFound",
+    "Schedules",
     "Standing",
     "StartConflict",
     "Status",
@@ -132,12 +152,17 @@ __all__ = [
     "SyncCoordinator",
     "SyncOperator",
     "SyncRun",
+    "SyncSchedules",
     "SyncWatch",
+    "Transaction",
     "Undo",
     "UndoPlan",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
     "Watch",
+    "Webhooks",
+    "WebhooksMissing",
     "WorkerLost",
     "approval",
     "continue_as_new",
@@ -154,5 +179,7 @@ __all__ = [
     "sleep",
     "sleep_until",
     "step",
+    "transaction",
     "uuid4",
+    "webhook",
 ]

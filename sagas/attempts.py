@@ -46,11 +46,13 @@ def judge(
     if news.outcome is Outcome.LANDED and news.error is None:
         return Verdict(Kind.LANDED, meta, news.result)
     meta["outcome"] = news.outcome.value
+    if news.settled:
+        meta["resolved"] = True
     if again and step is not None and news.outcome is not Outcome.LANDED:
         due = _next_due(record, news, step, seed)
         if due is not None:
             return Verdict(Kind.RETRY, {**meta, "due": due}, news.error)
-    if _in_doubt(record, news.outcome, step, again=again, pivoted=pivoted):
+    if not news.settled and _in_doubt(record, news.outcome, step, again=again, pivoted=pivoted):
         return Verdict(Kind.DOUBT, meta | doubted(step, news.ended_at), news.error)
     return Verdict(Kind.FAILED, meta, news.error)
 
@@ -111,7 +113,7 @@ def late_meta(
 def _next_due(record: StepRecord, news: Attempted, step: Step[..., Any], seed: str) -> int | None:
     if news.outcome is Outcome.UNKNOWN and step.options.on_unknown is not OnUnknown.RETRY:
         return None
-    no_effect = news.outcome is Outcome.NOT_LANDED
+    no_effect = news.outcome is Outcome.NOT_LANDED and not news.rolled_back
     return _due(step.retry, news, record.attempt - record.lost, record.started_at, seed, no_effect=no_effect)
 
 

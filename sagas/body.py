@@ -71,7 +71,9 @@ class Body:
         self.known: Mapping[str, Any] = {}
         self._futures: dict[int, tuple[asyncio.Future[Any], Called]] = {}
         self._asked: dict[int, asyncio.Future[Answer]] = {}
-        self.savepoints = Savepoints(self.loop, self._number, lambda ref: self.issued.append(RollBack(ref)))
+        self.savepoints = Savepoints(
+            self.loop, self.next_number, lambda ref: self.issued.append(RollBack(ref))
+        )
         self._context = Context()
         self.loop.body = self
 
@@ -106,7 +108,7 @@ class Body:
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
             raise too_large(f"{_said(step)}: its arguments", len(arguments), self._limit)
-        ref = self._number()
+        ref = self.next_number()
         future = self.loop.create_future()
         self._futures[ref] = future, step
         self.savepoints.enter(ref, step.name, scopes)
@@ -128,7 +130,7 @@ class Body:
             arguments = self.saga.arguments.encode(args, kwargs)
             if len(arguments) > self._limit:
                 raise too_large(f"saga {self.saga.name!r}: its input", len(arguments), self._limit)
-            ref = self._number()
+            ref = self.next_number()
             self.issued.append(StartOver(ref, arguments))
         while True:
             try:
@@ -166,7 +168,7 @@ class Body:
 
     async def ask_people(self, request: Request) -> Answer:
         """Ask for an approval and wait for what becomes of it; what `approval` in the body runs."""
-        ref = self._number()
+        ref = self.next_number()
         future: asyncio.Future[Answer] = self.loop.create_future()
         self._asked[ref] = future
         if not self.loop.shutting:
@@ -187,7 +189,8 @@ class Body:
             future.set_result(answer)
         self._run()
 
-    def _number(self) -> int:
+    def next_number(self) -> int:
+        """Take the next number, for a call or something else; no other is ever the same in this run."""
         self._count += 1
         return self._count
 

@@ -26,16 +26,19 @@ def called_for(attempt: Attempt) -> Called:
     return step.probe if step is not None and attempt.probing else step
 
 
-def prepared(called: Called, attempt: Attempt) -> Callable[[], Any]:
-    """Give the call with its recorded arguments. Raises what decoding them raises, or `NoEffect`."""
+def prepared(called: Called, attempt: Attempt, *given: Any) -> Callable[[], Any]:
+    """Give the call with what it is `given` and its recorded arguments.
+
+    Raises what decoding them raises, or `NoEffect`.
+    """
     if called is None:
         raise NoEffect(f"{attempt.handler or attempt.name!r} isn't defined in this process")
     if isinstance(called, Step | Probe):
         known = called if isinstance(called, Step) else called.step
         values = known.arguments.decode(attempt.arguments)
-        return functools.partial(known.arguments.call, called.fn, values)
+        return functools.partial(known.arguments.call, called.fn, values, *given)
     values = called.step.arguments.decode(attempt.arguments)
-    return functools.partial(called.call, _undo(called, attempt), values)
+    return functools.partial(called.call, _undo(called, attempt), values, *given)
 
 
 def landed(called: Called, result: Any, *, limit: int) -> Found:

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CurrentRun:
-    """The run that the code belongs to: its id, its saga's name and version."""
+    """The run that the code belongs to: its id, its saga's name and version.
+
+    `scheduled_for` is the occurrence for which a schedule has started the run, aware, UTC: the time by plan,
+    however late it was started. None for any other run.
+    """
 
     id: str
     saga: str
     version: str
+    scheduled_for: dt.datetime | None = None
 
 
 class RunningBody(Protocol):
@@ -57,6 +62,9 @@ class RunningBody(Protocol):
 
     def note(self, notes: Notes) -> None:
         """Take what the body says of the run."""
+
+    def next_number(self) -> int:
+        """Take the next number for something that isn't a call."""
 
     def ask_people(self, request: Request) -> Coroutine[Any, Any, Answer]:
         """Ask for an approval and wait for what becomes of it."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import functools
-import json
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
@@ -16,20 +14,14 @@ from sqlalchemy import Engine
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
-from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
-from amends.sagas import checked
+from amends.sagas import checked, messages
 from amends.sagas.attributes import AttributeValue
 from amends.sagas.deciding import Approval, Deciding
-from amends.sagas.desk import Desk, not_found
-from amends.sagas.errors import (
-    CoordinatorClosed,
-    DefinitionError,
-    InputInvalid,
-    RunEnded,
-)
+from amends.sagas.desk import Desk
+from amends.sagas.errors import CoordinatorClosed, InputInvalid
 from amends.sagas.executor import Settings
 from amends.sagas.handle import Run, RunInfo
-from amends.sagas.journal import Entry, Kind
+from amends.sagas.joining import Joinable
 from amends.sagas.listing import list_runs
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
@@ -37,13 +29,15 @@ from amends.sagas.options import CoordinatorOptions
 from amends.sagas.parts import Parts, Plan, assemble, dismantle
 from amends.sagas.registry import SAGAS
 from amends.sagas.run import Limits
-from amends.sagas.saga import Saga
+from amends.sagas.saga import Saga, as_saga, as_sagas
+from amends.sagas.schedules import Schedules
 from amends.sagas.signalling import Signalling
 from amends.sagas.starting import Starts, checked_id
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
 from amends.sagas.watch import Watch
 from amends.sagas.watching import watched
+from amends.sagas.webhook_urls import Webhooks, checked_webhooks
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -52,7 +46,6 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 Infos = list[RunInfo]
-Entries = list[Entry]
 Obligations = list[Owed]
 Approvals = list[Approval]
 
@@ -75,8 +68,9 @@ class Coordinator:
     that is defined. `max_running` bounds the runs in memory, `max_steps` the attempts under way, `threads`
     the threads for sync steps, `max_payload` the bytes of JSON in one payload. `lease` is how long a
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
-    `poison_after` is how often a run may be lost with its worker before it is parked. `clock` replaces the
-    database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
+    the URLs that bodies make by `webhook()` lead, and signs them. `clock` replaces the database's time
+    (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -97,6 +91,7 @@ class Coordinator:
         schema: str = "amends",
         migrate: bool = True,
         codec: Codec | None = None,
+        webhooks: Webhooks | None = None,
         clock: Callable[[], int] | None = None,
     ) -> None:
         lease_ms = round(checked.duration(lease, "lease", InputInvalid) / checked.MILLISECOND)
@@ -111,12 +106,13 @@ class Coordinator:
                 lease_ms=lease_ms,
             ),
             work,
-            None if sagas is None else _all_defined(sagas),
+            None if sagas is None else as_sagas(sagas),
             Settings(
                 resources,
                 checked.count(max_steps, "max_steps"),
                 checked.count(threads, "threads"),
                 checked.count(max_payload, "max_payload"),
+                checked_webhooks(webhooks),
             ),
             Limits(
                 max_payload,
@@ -127,9 +123,11 @@ class Coordinator:
             lease_ms,
             checked.duration(grace, "grace", InputInvalid, dt.timedelta(0)).total_seconds(),
         )
+        self.webhooks = webhooks
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
+        self.schedules = Schedules(self, self._open_parts, self._starts)
         self._deciding = Deciding(self.desk)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
@@ -175,16 +173,23 @@ class Coordinator:
         saga: Callable[[*Ts], Awaitable[R]],
         *args: *Ts,
         id: str | None = None,
+        connection: Joinable | None = None,
     ) -> Run[R]:
         """Start a run, durably; the same id, saga and input again give the same run.
 
-        `id` is the run's id, unique in the database; left out, it is a fresh UUID.
+        `id` is the run's id, unique in the database; left out, it is a fresh UUID. `connection` is one of
+        SQLAlchemy's connections or sessions, sync or async, to the coordinator's database: the run exists if
+        and only if its transaction commits, and begins soon after.
         Raises `InputInvalid` when the arguments don't fit, `PayloadTooLarge`, and `StartConflict` when the id
-        belongs to a run of another saga or with other input.
+        belongs to a run of another saga or with other input; `OtherDatabase` and `DatabaseUnavailable` for a
+        connection, `WaitsForItself` without it while the caller has another transaction open on SQLite.
         """
-        parts, defined = self._open_parts(), _defined(saga)
-        run_id = checked_id(id)
-        await self._starts.start(parts, defined, run_id, self._starts.encode(defined, args))
+        parts, defined = self._open_parts(), as_saga(saga)
+        run_id, data = checked_id(id), self._starts.encode(defined, args)
+        if connection is None:
+            await self._starts.start(parts, defined, run_id, data)
+        else:
+            await self._starts.join(defined, run_id, data, connection)
         return Run(self, run_id, defined)
 
     async def get(self, id: str) -> Run[Any]:
@@ -229,8 +234,7 @@ class Coordinator:
         """Watch runs: `async for` gives each change of theirs from now on, made by any process.
 
         Only of runs that have this `status` after it, are of this `saga`, and have all these `attributes`.
-        What is there already, `list` tells: begin to watch first, then list. Changes of one run that follow
-        one another quickly may come as one; leaving the loop stops it.
+        What is there already, `list` tells: begin to watch first, then list. See also `Run.watch`.
         Raises `InputInvalid`, and `CoordinatorClosed` when the coordinator closes.
 
         >>> async for change in coordinator.watch(saga="import"):
@@ -239,17 +243,24 @@ class Coordinator:
         return self.desk.watch(watched(status, saga, attributes))
 
     async def signal(
-        self, run_id: str, name: str, payload: Any = None, *, message_id: str | None = None
+        self,
+        run_id: str,
+        name: str,
+        payload: Any = None,
+        *,
+        message_id: str | None = None,
+        connection: Joinable | None = None,
     ) -> None:
         """Send a signal to a run, whose body gets it by `receive`; returns once that is durable.
 
         It may come before the run waits for it, and from any process. The same `message_id` again is the
         same message: the run gets it once. `payload` is checked against what the run's saga receives under
-        this name, as far as this process knows its code; otherwise it has to have a JSON form.
+        this name, as far as this process knows its code; otherwise it has to have a JSON form. With
+        `connection` it is sent if and only if that transaction commits; see `start`.
         Raises `InputInvalid` for a payload that doesn't fit, `PayloadTooLarge`, `RunNotFound`, and
         `RunEnded` when the run has ended.
         """
-        await self._signalling.send(run_id, name, payload, message_id)
+        await self._signalling.send(run_id, name, payload, message_id, connection)
 
     async def signal_or_start(
         self,
@@ -259,6 +270,7 @@ class Coordinator:
         name: str,
         payload: Any = None,
         message_id: str | None = None,
+        connection: Joinable | None = None,
     ) -> Run[R]:
         """Send a signal to the run of this id, and start that run where there is none, in one transaction.
 
@@ -270,9 +282,9 @@ class Coordinator:
         ...     watch_device, "d-7", id="device-d-7", name="event", payload=event
         ... )
         """
-        defined, run_id = _defined(saga), checked_id(id)
+        defined, run_id = as_saga(saga), checked_id(id)
         data = self._starts.encode(defined, args)
-        await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id)
+        await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id, connection)
         return Run(self, run_id, defined)
 
     async def approvals(
@@ -290,6 +302,10 @@ class Coordinator:
         """
         return await self._deciding.list(status=status, run_id=run_id, limit=limit, after=after)
 
+    async def approval(self, approval_id: str) -> Approval:
+        """Give one approval. Raises `ApprovalNotFound`."""
+        return await self._deciding.get(approval_id)
+
     async def decide(
         self,
         approval_id: str,
@@ -300,39 +316,46 @@ class Coordinator:
         values: Any = None,
         how: str = "api",
         digest: str | None = None,
+        connection: Joinable | None = None,
     ) -> None:
         """Decide for somebody; returns once that is durable. It counts once, and is in the audit trail.
 
         `by` is believed: who lets people in has to know them. `values` are what they filled in, by name, or
         an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
-        the decision is bound to what that one showed.
+        the decision is bound to what that one showed. With `connection` it counts if and only if that
+        transaction commits; see `start`.
         Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form, and `DecisionRefused`
         where somebody has decided already, the time is over, the run no longer waits for it, or `by` may not
         decide.
         """
         await self._deciding.decide(
-            approval_id, approved=approved, by=by, reason=reason, values=values, how=how, digest=digest
+            approval_id,
+            approved=approved,
+            by=by,
+            reason=reason,
+            values=values,
+            how=how,
+            digest=digest,
+            connection=connection,
         )
 
-    async def cancel(self, run_id: str, *, reason: str | None = None, by: str = "api") -> None:
-        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record."""
-        parts = self._open_parts()
-        now = parts.database.now()
-        checked.storable(reason, "the reason")
-        checked.storable(by, "who asks")
-        key = f"cancel:{uuid.uuid4().hex}"
-        meta = json.dumps({"reason": reason, "by": by})
-        row = InboxRow(run_id, key, Kind.CANCEL.value, now, meta)
-        audit = AuditRow(run_id, now, by, Kind.CANCEL.value, meta)
-        receipt = await self.desk.write(Write(run_id, inbox=row, wake=Wake.CANCEL, audit=(audit,)))
-        if receipt.written is Written.UNKNOWN_RUN:
-            raise not_found(run_id)
-        if receipt.written is Written.ENDED:
-            ended = await self.desk.row(run_id)
-            raise RunEnded(
-                f"run {run_id!r} has ended already: {ended.status}; it can't be cancelled any more"
-            )
-        self.desk.look_for(run_id)
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        reason: str | None = None,
+        by: str = "api",
+        connection: Joinable | None = None,
+    ) -> None:
+        """Ask a run to stop and undo what it has done; see `Run.cancel`. `by` is who asks, for the record.
+
+        With `connection` it is asked if and only if that transaction commits; see `start`.
+        """
+        await messages.cancel(self.desk, run_id, reason=reason, by=by, connection=connection)
+
+    async def wake_up(self, run_id: str, *, by: str = "api") -> None:
+        """End a run's sleeping now; see `Run.wake_up`."""
+        await messages.wake_up(self.desk, run_id, by=by)
 
     def operator(self, by: str, *, dry_run: bool = False) -> Operator:
         """Give what a person may do about runs that need one; `by` is whom the audit trail names.
@@ -364,7 +387,7 @@ class Coordinator:
         return await self.desk.owed()
 
     async def run_until_idle(self) -> dt.datetime | None:
-        """Drive everything that is due now; give the moment at which the next run is due, if there is one."""
+        """Drive everything that is due now; give the moment at which a run is due next."""
         due = await self._open_parts().scheduler.until_idle()
         return None if due is None else dt.datetime.fromtimestamp(due / 1000, dt.UTC)
 
@@ -374,15 +397,3 @@ class Coordinator:
                 "the coordinator isn't open: use it inside `async with Coordinator(url) as ...:`"
             )
         return self._parts
-
-
-def _defined(saga: Callable[..., Any]) -> Saga[..., Any]:
-    if not isinstance(saga, Saga):
-        raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
-    return saga
-
-
-def _all_defined(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:
-    if not isinstance(sagas, Iterable):
-        raise DefinitionError(f"sagas= takes a list of sagas, not {sagas!r}")
-    return [_defined(saga) for saga in sagas]

@@ -16,6 +16,7 @@ from amends.sagas import checked
 from amends.sagas.desk import Desk
 from amends.sagas.errors import ApprovalNotFound, DecisionRefused, InputInvalid, RecordUnreadable
 from amends.sagas.forms import filled_in
+from amends.sagas.joining import Joinable
 from amends.sagas.listing import moment
 from amends.sagas.request import Request
 
@@ -77,6 +78,7 @@ class Deciding:
         values: Any,
         how: str,
         digest: str | None,
+        connection: Joinable | None,
     ) -> None:
         """Take one person's decision. Raises what `Coordinator.decide` raises."""
         row, now = await self._row(approval_id), self._desk.now()
@@ -86,10 +88,11 @@ class Deciding:
         detail = {"approval": approval_id, "digest": row.digest, "how": how, "reason": reason}
         action = "approve" if approved else "reject"
         audit = AuditRow(row.run_id, now, by, action, json.dumps(detail))
-        receipt = await self._desk.write(Write(row.run_id, vote=vote, audit=(audit,)))
+        receipt = await self._desk.write(Write(row.run_id, vote=vote, audit=(audit,)), connection)
         if receipt.written is not Written.DONE:
             raise _refused(approval_id, receipt.reason or str(receipt.written))
-        self._desk.look_for(row.run_id)
+        if connection is None:
+            self._desk.look_for(row.run_id)
 
     async def _row(self, approval_id: str) -> ApprovalRow:
         rows = await self._desk.approvals(id=approval_id)

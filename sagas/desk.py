@@ -12,6 +12,7 @@ from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
 from amends.sagas.errors import RunNotFound
 from amends.sagas.handle import fold
+from amends.sagas.joining import Joinable, Joining
 from amends.sagas.journal import Entry, from_row
 from amends.sagas.obligations import Owed, owed_by
 from amends.sagas.parts import Parts
@@ -27,15 +28,19 @@ class Desk:
 
     def __init__(self, opened: Callable[[], Parts]) -> None:
         self._opened = opened
+        self.joining = Joining()
 
     def now(self) -> int:
         """Give milliseconds of database time."""
         return self._opened().database.now()
 
-    async def row(self, run_id: str) -> RunRow:
-        """Give a run's row. Raises `RunNotFound`."""
+    async def row(self, run_id: str, connection: Joinable | None = None) -> RunRow:
+        """Give a run's row, as a caller's transaction sees it if one is given. Raises `RunNotFound`."""
         parts = self._asked(run_id)
-        row = await parts.scheduler.read(parts.database.run, run_id)
+        if connection is None:
+            row = await parts.scheduler.read(parts.database.run, run_id)
+        else:
+            row = await self.joining.run(connection, lambda on: parts.database.run_on(on, run_id))
         if row is None:
             raise not_found(run_id)
         return row
@@ -119,11 +124,23 @@ class Desk:
         """Watch one run."""
         return self.watch(Wanted(run_id))
 
-    async def write(self, write: Write) -> Receipt:
-        """Have a message written; gives what became of it."""
+    async def write(
+        self, write: Write, connection: Joinable | None = None, *, claim: bool = False
+    ) -> Receipt:
+        """Have a message written, by itself or with a caller's transaction; gives what became of it.
+
+        With `claim`, look at once for the run that it wakes. Raises what `Joining.write` raises, and
+        `WaitsForItself`.
+        """
         parts = self._asked(write.run_id)
+        if connection is not None:
+            return (await self.joining.write(parts.database, connection, [write]))[0]
+        self.joining.check(parts.database)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         parts.writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
+        if claim and not parts.driver.holds(write.run_id):
+            # It stands behind the message in the writer's queue: both go into one transaction.
+            parts.scheduler.claim()
         return await asyncio.shield(future)
 
     def _asked(self, run_id: str) -> Parts:

@@ -24,7 +24,7 @@ from amends.sagas import parents
 from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
-from amends.sagas.held import Held, Hooks, Submits
+from amends.sagas.held import Held, Hooks, Submits, must_not_miss_mail, overlooked
 from amends.sagas.journal import Entry, Kind, from_row
 from amends.sagas.late import late_message
 from amends.sagas.news import Attempted, Beat, Key, Noted, Turn
@@ -280,7 +280,8 @@ class Driver:
             entries=tuple(entry.to_row(run.row.id) for entry in turn.entries),
             taken=tuple(turn.taken),
             change=change,
-            mail=run.mail if start is None and self._must_not_miss_mail(turn) else None,
+            mail=run.mail if start is None and must_not_miss_mail(turn, self._now()) else None,
+            despite=overlooked(change),
             progressed=turn.progressed,
             audit=tuple(turn.audit),
             starts=tuple(turn.starts.values()),
@@ -291,13 +292,6 @@ class Driver:
         )
         held.writing = True
         self._writer.submit(write, functools.partial(self._written, held, turn, done))
-
-    def _must_not_miss_mail(self, turn: Turn) -> bool:
-        """Tell whether a turn loses to mail: it says so, ends the run, or nobody would look at it soon."""
-        change = turn.change
-        if turn.contends or change is None or not change.release:
-            return turn.contends
-        return change.due_at is None or change.due_at > self._now()
 
     def _written(
         self, held: Held, turn: Turn, done: Callable[[Receipt], None] | None, receipt: Receipt

@@ -13,6 +13,7 @@
     ├── ActionRefused              an operator's act doesn't fit the run as it stands
     │   └── DecisionRefused        a decision doesn't count: who, when, or of what
     ├── ApprovalNotFound           no approval has this id
+    ├── ScheduleNotFound           no schedule has this id
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -25,21 +26,27 @@
     ├── NonDeterminism             the body asks for something else than the journal says
     ├── NotInBody                  real I/O was tried in a saga's body
     ├── OutsideRun                 something that belongs in a run was called outside one
+    ├── WaitsForItself             a write would wait for a transaction that its own caller holds open
     ├── CoordinatorClosed          the coordinator isn't open
+    ├── WebhooksMissing            webhook() where nobody said where webhooks lead
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
+    ├── (amends.sagas.webhooks)    SignatureInvalid
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
-                                   DatabaseReadOnly, DatabaseUnavailable, RecordUnreadable
+                                   DatabaseReadOnly, DatabaseUnavailable, OtherDatabase,
+                                   CommittedByStep, RecordUnreadable
 """
 
 from __future__ import annotations
 
 from amends.persistence.errors import (
     AmendsError,
+    CommittedByStep,
     DatabaseNewer,
     DatabaseNotReady,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    OtherDatabase,
     RecordUnreadable,
     UnsupportedDatabase,
 )
@@ -48,6 +55,7 @@ __all__ = [
     "ActionRefused",
     "AmendsError",
     "ApprovalNotFound",
+    "CommittedByStep",
     "CoordinatorClosed",
     "DatabaseNewer",
     "DatabaseNotReady",
@@ -60,6 +68,7 @@ __all__ = [
     "NoEffect",
     "NonDeterminism",
     "NotInBody",
+    "OtherDatabase",
     "OutsideRun",
     "PayloadTooLarge",
     "RecordUnreadable",
@@ -69,11 +78,14 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunParked",
+    "ScheduleNotFound",
     "StartConflict",
     "StepFailed",
     "StepTimeout",
     "UnknownSaga",
     "UnsupportedDatabase",
+    "WaitsForItself",
+    "WebhooksMissing",
     "WorkerLost",
 ]
 
@@ -124,6 +136,10 @@ class DecisionRefused(ActionRefused):
 
 class ApprovalNotFound(AmendsError):
     """No approval in this database has this id."""
+
+
+class ScheduleNotFound(AmendsError):
+    """No schedule has this id."""
 
 
 class UnknownSaga(AmendsError):
@@ -210,5 +226,13 @@ class OutsideRun(AmendsError):
     """Something that only works in a run's body or in a step was called outside one."""
 
 
+class WaitsForItself(AmendsError):
+    """A write of the coordinator's would wait for a SQLite transaction that its own caller holds open."""
+
+
 class CoordinatorClosed(AmendsError):
     """The coordinator isn't open; use it inside its `async with` block."""
+
+
+class WebhooksMissing(AmendsError):
+    """A body called `webhook()`, and the coordinator has no `webhooks=`."""

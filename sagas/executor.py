@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
@@ -16,17 +15,20 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from amends.sagas.calling import Called, Found, called_for, failed, landed, prepared
+from amends.sagas.calling import Found, called_for, failed, landed, prepared
 from amends.sagas.context import STEP, UNDOING, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
-from amends.sagas.errors import StepFailed, StepTimeout
-from amends.sagas.failure import describe
+from amends.sagas.errors import StepFailed
+from amends.sagas.flight import Flight, fell_silent, outcome_of, stopped, timed_out
 from amends.sagas.interrupts import may_be_ctrl_c
 from amends.sagas.news import Attempt, Attempted, Beat, Key, Noted
 from amends.sagas.notes import Notebook, Notes
-from amends.sagas.outcome import Effect, Outcome
+from amends.sagas.outcome import Outcome
 from amends.sagas.pulse import Pulse
+from amends.sagas.room import Room
 from amends.sagas.step import Step
+from amends.sagas.transacting import transacting
+from amends.sagas.webhook_urls import CONFIGURED, Webhooks
 
 LEASE_POLL = 0.05
 """Seconds between two looks at a lease that can't be renewed just now."""
@@ -38,34 +40,13 @@ Report = Callable[[str, Attempted | Beat | Noted], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an executor needs to know: the object for `resources`, and its bounds."""
+    """What an executor needs to know: the object for `resources`, its bounds, and where webhooks lead."""
 
     resources: Any
     max_steps: int
     threads: int
     max_payload: int
-
-
-@dataclass(slots=True, eq=False)
-class Flight:
-    """One attempt on its way: what is called, since when, and what has become of it.
-
-    `thread` tells that it holds a place in the pool; `told` that its outcome was reported.
-    """
-
-    attempt: Attempt
-    called: Called
-    thread: bool = False
-    revoked: bool = False
-    started: int | None = None
-    told: bool = False
-    pulse: Pulse | None = None
-    notebook: Notebook | None = None
-
-    @property
-    def key(self) -> Key:
-        """Which attempt it is: run, number, whether it is the compensation."""
-        return self.attempt.run_id, self.attempt.ref, self.attempt.undoing
+    webhooks: Webhooks | None = None
 
 
 class Executor:
@@ -77,9 +58,16 @@ class Executor:
     """
 
     def __init__(
-        self, settings: Settings, *, now: Callable[[], int], lease_good: Callable[[], bool], report: Report
+        self,
+        settings: Settings,
+        *,
+        now: Callable[[], int],
+        lease_good: Callable[[], bool],
+        report: Report,
+        room: Room | None = None,
     ) -> None:
         self._settings = settings
+        self._room = room
         self._now = now
         self._lease_good = lease_good
         self._report = report
@@ -87,12 +75,12 @@ class Executor:
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._loop, self._stop)
         self._context = copy_context()
+        self._context.run(CONFIGURED.set, settings.webhooks)
         self._flights: dict[asyncio.Task[Found | None], Flight] = {}
         self._waiting: deque[Flight] = deque()
         self._for_threads: deque[Flight] = deque()
         self._threads = 0
         self._cut: list[Flight] = []
-        self._guard = threading.Lock()
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
 
     def start(self, attempt: Attempt) -> None:
@@ -168,31 +156,12 @@ class Executor:
 
     def _tell(self, flight: Flight, found: Found, details: bytes | None = None) -> None:
         """Report an outcome; behind a time-out that was reported already it comes late, if it is of use."""
-        outcome, result, error = found
         attempt = flight.attempt
-        unheard = attempt.undoing or attempt.probing or outcome is not Outcome.LANDED
+        unheard = attempt.undoing or attempt.probing or found[0] is not Outcome.LANDED
         if flight.told and (unheard or self._closed):
             return
         flight.told = True
-        called = flight.called
-        self._report(
-            attempt.run_id,
-            Attempted(
-                attempt.ref,
-                attempt.attempt,
-                attempt.undoing,
-                outcome,
-                self._now() if flight.started is None else flight.started,
-                self._now(),
-                result,
-                None if error is None else describe(error).to_json(),
-                error,
-                isinstance(called, Step) and called.effect is Effect.READ,
-                attempt.probing,
-                details,
-                None if flight.notebook is None else flight.notebook.take(),
-            ),
-        )
+        self._report(flight.attempt.run_id, outcome_of(flight, found, self._now(), details))
 
     def _cut_short(self, flight: Flight) -> None:
         """Keep what somebody else has cancelled for `drain`: the application is ending, as a rule."""
@@ -217,7 +186,7 @@ class Executor:
     def _give_up(self, task: asyncio.Task[Found | None]) -> None:
         flight = self._flights.get(task)
         if flight is not None and not flight.told and not self._closed:
-            self._tell(flight, (Outcome.UNKNOWN, None, _timed_out(flight.attempt)))
+            self._tell(flight, stopped(flight, timed_out(flight.attempt)))
 
     async def _execute(self, flight: Flight) -> Found | None:
         while not self._lease_good() and not flight.revoked:  # noqa: ASYNC110 - the writer's thread renews it
@@ -225,11 +194,15 @@ class Executor:
         if flight.revoked:
             return None
         try:
-            call = prepared(flight.called, flight.attempt)
+            call = self._prepared(flight)
         except Exception as error:  # noqa: BLE001 - decoding runs the application's types; nothing was sent
             return Outcome.NOT_LANDED, None, error
         try:
-            found = await self._found(flight, call)
+            if flight.work is None or self._room is None:
+                found = await self._found(flight, call)
+            else:
+                async with self._room.places:
+                    found = await self._found(flight, call)
         finally:
             if flight.pulse is not None:
                 flight.pulse.close()
@@ -239,7 +212,18 @@ class Executor:
             return None
         return found
 
+    def _prepared(self, flight: Flight) -> Callable[[], Any]:
+        """Give what is called; for a transaction that is the whole of it."""
+        flight.work = work = transacting(
+            self._room, flight.called, flight.attempt, self._settings.max_payload
+        )
+        if work is None:
+            return prepared(flight.called, flight.attempt)
+        return work.run if flight.thread else work.run_async
+
     async def _found(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
+        if flight.revoked:
+            return None
         called, attempt, task = flight.called, flight.attempt, asyncio.current_task()
         flight.started = self._now()
         begin_attempt(attempt.timeout_ms / 1000)
@@ -255,9 +239,9 @@ class Executor:
                 self._deadlines.watch(task, attempt.timeout_ms / 1000)
             made = call()
             result = await made if inspect.isawaitable(made) else made
-            return landed(called, result, limit=self._settings.max_payload)
+            return self._landed(flight, result)
         except asyncio.CancelledError as error:
-            return failed(called, self._why_cancelled(flight, error))
+            return stopped(flight, self._why_cancelled(flight, error))
         except KeyboardInterrupt as error:
             if may_be_ctrl_c():
                 raise
@@ -273,7 +257,7 @@ class Executor:
         expired = self._deadlines.expired(task)
         if expired or (flight.pulse is not None and flight.pulse.silent):
             task.uncancel()
-            return _timed_out(flight.attempt) if expired else _fell_silent(flight.attempt)
+            return timed_out(flight.attempt) if expired else fell_silent(flight.attempt)
         raise error
 
     async def _in_thread(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
@@ -291,7 +275,14 @@ class Executor:
         if done:
             return future.result()
         future.add_done_callback(late)
-        return failed(flight.called, _timed_out(flight.attempt))
+        return stopped(flight, timed_out(flight.attempt))
+
+    def _landed(self, flight: Flight, result: Any) -> Found:
+        """Take what a call returned; a transaction tells all of it itself."""
+        found: Found = (
+            landed(flight.called, result, limit=self._settings.max_payload) if flight.work is None else result
+        )
+        return found
 
     def _guarded(self, flight: Flight, call: Callable[[], Any]) -> Found | None:
         """Call in the thread, unless it must not start any more; whatever it raises is its outcome."""
@@ -303,7 +294,7 @@ class Executor:
             result = call()
         except BaseException as error:  # noqa: BLE001 - as above; a future can't carry every exception
             return failed(flight.called, error)
-        return landed(flight.called, result, limit=self._settings.max_payload)
+        return self._landed(flight, result)
 
     def _thread_ended(self, _future: asyncio.Future[Found | None]) -> None:
         self._threads -= 1
@@ -323,15 +314,6 @@ class Executor:
     def _beat(self, flight: Flight, details: Any) -> None:
         """Take a heartbeat, from any thread."""
         self._pulse(flight).beat(details)
-
-    def _note(self, flight: Flight, notes: Notes) -> None:
-        """Take what an attempt says of its run, from any thread; most say nothing."""
-        attempt = flight.attempt
-        with self._guard:
-            if flight.notebook is None:
-                report = functools.partial(self._noted, flight)
-                flight.notebook = Notebook(self._loop, attempt.known, report)
-        flight.notebook.add(notes)
 
     def _noted(self, flight: Flight, notes: Notes) -> None:
         attempt = flight.attempt
@@ -354,6 +336,7 @@ class Executor:
 
     def _current(self, flight: Flight) -> CurrentStep:
         attempt = flight.attempt
+        flight.notebook = Notebook(self._loop, attempt.known, functools.partial(self._noted, flight))
         return CurrentStep(
             attempt.run_id,
             attempt.name if flight.called is None else flight.called.name,
@@ -363,14 +346,5 @@ class Executor:
             self._settings.resources,
             None if attempt.details is None else from_json(attempt.details),
             functools.partial(self._beat, flight),
-            functools.partial(self._note, flight),
+            flight.notebook.add,
         )
-
-
-def _timed_out(attempt: Attempt) -> StepTimeout:
-    seconds = attempt.timeout_ms / 1000
-    return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s")
-
-
-def _fell_silent(attempt: Attempt) -> StepTimeout:
-    return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} gave no sign of life in time")

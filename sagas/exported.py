@@ -47,6 +47,7 @@ def export_run(row: RunRow, entries: Sequence[Entry]) -> dict[str, Any]:
         "parent_ref": row.parent_ref,
         "root": row.root,
         "no_pivot": row.no_pivot,
+        "scheduled_for": row.scheduled_for,
     }
     rows = [_entry(entry.to_row(row.id)) for entry in entries]
     return {"format": EXPORT_FORMAT, "run": _filled(run), "entries": rows}
@@ -139,6 +140,7 @@ def _row(run: Mapping[str, Any]) -> RunRow:
         parent_ref=run.get("parent_ref"),
         root=run.get("root"),
         no_pivot=run.get("no_pivot"),
+        scheduled_for=run.get("scheduled_for"),
     )
 
 

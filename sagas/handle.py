@@ -45,9 +45,9 @@ class Standing:
 class RunInfo:
     """One run in a list: what it is, how it stands, and when.
 
-    `cause` says what ended it, `parent` names the run above a child run. `waits_for` says what a waiting run
-    waits for beside the time: `signal 'paid'`. `attributes` and `progress` are what the run, or a step of it,
-    has said last.
+    `cause` says what ended it, `parent` names the run above a child run, `scheduled_for` is the occurrence
+    for which a schedule has started it. `waits_for` says what a waiting run waits for beside the time:
+    `signal 'paid'`. `attributes` and `progress` are what the run, or a step of it, has said last.
     """
 
     id: str
@@ -61,6 +61,7 @@ class RunInfo:
     deadline_at: dt.datetime | None
     worker: str | None
     parent: str | None = None
+    scheduled_for: dt.datetime | None = None
     waits_for: str | None = None
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     progress: Progress | None = None
@@ -114,6 +115,15 @@ class Run(Generic[R]):
         `InputInvalid` for a reason that no database can store.
         """
         await self._coordinator.cancel(self.id, reason=reason)
+
+    async def wake_up(self, *, by: str = "api") -> None:
+        """End the run's sleeping now; returns once that is durable. `by` is who asks, for the record.
+
+        Every `sleep` that its body is in comes to its end, as if its time were over; time limits and other
+        waiting stay as they are. A run that doesn't sleep goes on as it was.
+        Raises `RunEnded` when it has ended, `RunNotFound`.
+        """
+        await self._coordinator.wake_up(self.id, by=by)
 
     async def journal(self) -> list[Entry]:
         """Give the run's journal so far."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from amends.persistence.records import Loaded, Receipt, RunChange, Write
-from amends.sagas.news import Attempted, News
+from amends.persistence.records import Loaded, Receipt, RunChange, Status, Write
+from amends.sagas.journal import Kind
+from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.run import LiveRun
 
 
@@ -52,3 +53,19 @@ class Hooks:
     released: Callable[[int | None], None]
     reload: Callable[[str, int], None]
     told: Callable[[], None]
+
+
+def must_not_miss_mail(turn: Turn, now: int) -> bool:
+    """Tell whether a turn loses to mail: it says so, ends the run, or nobody would look at it soon."""
+    change = turn.change
+    if turn.contends or change is None or not change.release:
+        return turn.contends
+    return change.due_at is None or change.due_at > now
+
+
+def overlooked(change: RunChange | None) -> tuple[str, ...]:
+    """Give the kinds of mail that a change doesn't lose to: no signal helps a run that receives none.
+
+    A run that lost to each of them would never end while they pour in.
+    """
+    return (Kind.SIGNAL.value,) if change is not None and change.status is not Status.OPEN else ()

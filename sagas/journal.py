@@ -20,6 +20,10 @@ OPERATOR: Final = "operator"
 """The kind of an inbox row that holds an operator's action; what comes of it are entries of other kinds."""
 
 
+WAKE: Final = "wake"
+"""The kind of an inbox row that ends a body's sleeping; what comes of it are `FIRED` entries."""
+
+
 class Kind(StrEnum):
     """What an entry records."""
 

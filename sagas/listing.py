@@ -90,6 +90,7 @@ def info_of(row: RunRow, now: int) -> RunInfo:
         None if row.deadline_at is None else moment(row.deadline_at),
         row.owner,
         row.parent,
+        None if row.scheduled_for is None else moment(row.scheduled_for),
         row.waits_for if status is Status.WAITING else None,
         attributes_of(row.attributes),
         progress_in(row.progress),

@@ -198,6 +198,10 @@ class BodyLoop(RefusingLoop):
         self._ready.append(self._timers.pop(number))
         self._sweep_heap()
 
+    def sleeping(self) -> list[int]:
+        """Return the numbers of the timers that end an `asyncio.sleep`, in the order of their setting."""
+        return [number for number, timer in self._timers.items() if timer.sleeps]
+
     def due(self, now_ms: int) -> int | None:
         """Return the number of the earliest timer that is due at `now_ms`, or None.
 

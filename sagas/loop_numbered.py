@@ -71,10 +71,14 @@ class BodyHandle(asyncio.Handle):
         return f"<{type(self).__name__} {self._callback!r}>"
 
 
+SLEEPS = "_set_result_unless_cancelled"
+"""The callback by which `asyncio.sleep` ends, in CPython."""
+
+
 class BodyTimer(BodyHandle, asyncio.TimerHandle):
     """A callback with a time and a number; it runs once the loop is told to fire it."""
 
-    __slots__ = ("_forget", "number")
+    __slots__ = ("_forget", "number", "sleeps")
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class BodyTimer(BodyHandle, asyncio.TimerHandle):
         self._when = when
         self._forget = forget
         self.number = number
+        self.sleeps = getattr(callback, "__name__", "") == SLEEPS
 
     def cancel(self) -> None:
         """Take the timer out of the loop."""

@@ -54,6 +54,8 @@ class Attempted:
 
     `read` tells that the attempt can't have changed the world, `probing` that it is a probe's answer;
     `details` are what its last heartbeat told, `notes` what it said of the run, where nobody has recorded it.
+    `rolled_back` tells that nothing landed because its transaction didn't, which is no answer; `settled` that
+    no earlier attempt can land now.
     """
 
     ref: int
@@ -69,6 +71,8 @@ class Attempted:
     probing: bool = False
     details: bytes | None = None
     notes: Notes | None = None
+    rolled_back: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ OFTEN = 1.0
 """Seconds between two reports of an attempt under way: what it says between them is one."""
 
 
+_GUARD = threading.Lock()
+"""One for all: it is held for a moment, and most attempts say nothing."""
+
+
 @dataclass(slots=True)
 class Notes:
     """Attributes and progress as JSON values; an attribute that is None is to be removed."""
@@ -57,36 +61,41 @@ class Notebook:
     attributes that the run has.
     """
 
+    __slots__ = ("_asked", "_known", "_loop", "_next", "_notes", "_report", "_timer")
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, known: Mapping[str, Any], report: Callable[[Notes], None]
     ) -> None:
         self._loop = loop
         self._known = known
         self._report = report
-        self._lock = threading.Lock()
-        self._notes = Notes()
+        self._notes: Notes | None = None
         self._asked = False
         self._next = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, notes: Notes) -> None:
         """Take notes. Raises `InputInvalid` where there are too many attributes."""
-        with self._lock:
-            self._notes.check_number(notes, self._known)
-            self._notes.add(notes)
+        with _GUARD:
+            mine = self._notes or Notes()
+            mine.check_number(notes, self._known)
+            mine.add(notes)
+            self._notes = mine
             asked, self._asked = self._asked, True
         if not asked:
             self._loop.call_soon_threadsafe(self._come)
 
     def take(self) -> Notes | None:
         """Give what hasn't been reported; it counts as reported then."""
-        with self._lock:
-            notes, self._notes = self._notes, Notes()
+        if self._notes is None:
+            return None
+        with _GUARD:
+            notes, self._notes = self._notes, None
             self._asked = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return notes or None
+        return notes
 
     def _come(self) -> None:
         if self._timer is None:

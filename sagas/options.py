@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from amends.persistence.codec import Codec
 from amends.sagas.saga import Saga
+from amends.sagas.webhook_urls import Webhooks
 
 
 class CoordinatorOptions(TypedDict, total=False):
@@ -26,4 +27,5 @@ class CoordinatorOptions(TypedDict, total=False):
     schema: str
     migrate: bool
     codec: Codec | None
+    webhooks: Webhooks | None
     clock: Callable[[], int] | None

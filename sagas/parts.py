@@ -19,6 +19,7 @@ from amends.persistence.writer import Writer
 from amends.sagas.driver import Driver
 from amends.sagas.executor import Executor, Settings
 from amends.sagas.held import Hooks
+from amends.sagas.room import Room
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga
 from amends.sagas.scheduler import Scheduler, everything_defined
@@ -54,6 +55,7 @@ class Parts:
     waits: Waits
     watching: Watching
     worker: str | None
+    room: Room
 
 
 async def assemble(plan: Plan) -> Parts:
@@ -80,12 +82,14 @@ async def assemble(plan: Plan) -> Parts:
         writer, now=database.now, limits=plan.limits, worker=worker or "", hooks=_hooks(late, waits)
     )
     lease_s = plan.lease_ms / 1000
+    room = Room(database.guests, database.transactions, database.now)
     if worker is not None:
         driver.executor = Executor(
             plan.settings,
             now=database.now,
             report=driver.attempted,
             lease_good=lambda: time.monotonic() - writer.renewed < lease_s,
+            room=room,
         )
     scheduler = Scheduler(
         database,
@@ -99,7 +103,7 @@ async def assemble(plan: Plan) -> Parts:
     )
     watching = Watching(database, scheduler.read)
     scheduler.looked = watching.news
-    late.append(Parts(database, writer, driver, scheduler, waits, watching, worker))
+    late.append(Parts(database, writer, driver, scheduler, waits, watching, worker, room))
     return late[0]
 
 
@@ -116,6 +120,7 @@ async def dismantle(parts: Parts, grace: float) -> None:
         await asyncio.wait_for(driver.wait_idle(), max(grace, LONGEST_RELEASE))
     parts.waits.close()
     await asyncio.to_thread(parts.writer.close)
+    await parts.room.close()
     await asyncio.to_thread(parts.database.close)
 
 
@@ -145,7 +150,7 @@ def _fenced(parts: Parts) -> None:
 def _hooks(late: Iterable[Parts], waits: Waits) -> Hooks:
     def settled(run_id: str, change: RunChange) -> None:
         waits.wake(run_id, Settled(change.status, change.cause, change.result, change.error))
-        released(None)
+        _each(late, lambda parts: parts.scheduler.ended(run_id))
 
     def released(due_at: int | None) -> None:
         _each(late, lambda parts: parts.scheduler.released(due_at))

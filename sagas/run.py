@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import heapq
 import json
 from collections.abc import Container, Sequence
@@ -153,7 +154,9 @@ class LiveRun:
             return
         given = row.input if floor is None else floor.payload or b""
         arguments = saga.arguments.decode(given)
-        current = CurrentRun(row.id, row.saga, row.version)
+        occurrence = row.scheduled_for
+        planned = None if occurrence is None else dt.datetime.fromtimestamp(occurrence / 1000, dt.UTC)
+        current = CurrentRun(row.id, row.saga, row.version, planned)
         ref = 0 if floor is None else floor.ref or 0
         limit = self.limits.max_payload
         body = Body(saga, current, created_at=row.created_at, limit=limit, floor=ref, no_pivot=row.no_pivot)

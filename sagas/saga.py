@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
 
@@ -118,3 +118,17 @@ def saga(
         return made
 
     return decorate if fn is None else decorate(fn)
+
+
+def as_saga(saga: Callable[..., Any]) -> Saga[..., Any]:
+    """Give what somebody hands over as a saga. Raises `DefinitionError` where it is none."""
+    if not isinstance(saga, Saga):
+        raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
+    return saga
+
+
+def as_sagas(sagas: Iterable[Saga[..., Any]]) -> list[Saga[..., Any]]:
+    """Give the sagas of what somebody hands over as some. Raises `DefinitionError`."""
+    if not isinstance(sagas, Iterable):
+        raise DefinitionError(f"sagas= takes a list of sagas, not {sagas!r}")
+    return [as_saga(saga) for saga in sagas]

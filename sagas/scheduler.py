@@ -20,6 +20,7 @@ from amends.sagas.driver import Driver
 from amends.sagas.registry import HANDLERS, SAGAS
 from amends.sagas.repeating import Repeating
 from amends.sagas.saga import Saga
+from amends.sagas.ticker import Ticker
 from amends.sagas.waits import Settled, Waits
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="amends-read")
         self._alarm = Alarm(self._loop, database.now, self._rung)
+        self._ticker = Ticker(database, writer, read=self.read, started=self.claim)
         self._next_due: int | None = None
         self._crowded = False
         self.claiming = 0
@@ -80,7 +82,9 @@ class Scheduler:
         if self._worker is not None:
             self._every(self._look_after, self._dead.ask)
             self._every(SLOW_POLL, self.claim)
+            self._every(SLOW_POLL, self.tick)
             self.claim()
+            self.tick()
             self._dead.ask()
         self._every(AWAITED_POLL, self.look_for_awaited)
 
@@ -91,7 +95,19 @@ class Scheduler:
         if self._worker is not None:
             self.claim()
             self.look_for_mail()
+            self._ticker.news()
         self.look_for_awaited()
+
+    def tick(self) -> None:
+        """Look which schedules are due."""
+        if self._worker is not None and not self._closed:
+            self._ticker.ask()
+
+    def ended(self, run_id: str) -> None:
+        """Note that a run has ended here: a place is free, and a schedule may have waited for it."""
+        self.released(None)
+        if self._worker is not None:
+            self._ticker.ended(run_id)
 
     def claim(self) -> None:
         """Look for due runs."""
@@ -131,13 +147,15 @@ class Scheduler:
     async def until_idle(self) -> int | None:
         """Claim and drive until nothing is due now. Gives the next due time in milliseconds, if any."""
         while True:
+            await self._ticker.tick_all()
             await self._claims.ask_and_wait()
             await self._driver.wait_idle()
             if self._reloads:
                 # Held by nobody for a moment, and not idle.
                 await asyncio.wait(self._reloads)
                 continue
-            due = await self.read(self._database.next_due, self._serves())
+            dues = (await self.read(self._database.next_due, self._serves()), await self._ticker.next_due())
+            due = min((due for due in dues if due is not None), default=None)
             if due is None or due > self._database.now():
                 return due
 
@@ -151,6 +169,7 @@ class Scheduler:
         self._alarm.close()
         for handle in self._handles:
             handle.cancel()
+        await self._ticker.close()
         for repeating in (self._claims, self._mail, self._awaited, self._dead):
             await repeating.close()
         self._threads.shutdown(wait=False)

@@ -19,6 +19,7 @@ from amends.sagas.errors import (
     RunNotFound,
     StartConflict,
 )
+from amends.sagas.joining import Joinable
 from amends.sagas.journal import Kind
 from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
@@ -41,31 +42,51 @@ class Signalling:
         self._most = most
         self._sagas: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
-    async def send(self, run_id: str, name: str, payload: Any, message_id: str | None) -> None:
+    async def send(
+        self,
+        run_id: str,
+        name: str,
+        payload: Any,
+        message_id: str | None,
+        connection: Joinable | None = None,
+    ) -> None:
         """Send a signal to a run. Raises what `Coordinator.signal` raises."""
-        saga = SAGAS.get(await self._saga_of(run_id))
+        saga = SAGAS.get(await self._saga_of(run_id, connection))
         row = self._letter(run_id, name, payload, message_id, saga)
-        await self._sent(run_id, await self._desk.write(Write(run_id, inbox=row)))
+        receipt = await self._desk.write(Write(run_id, inbox=row), connection, claim=True)
+        await self._sent(run_id, receipt, connection)
 
     async def send_or_start(
-        self, saga: AnySaga, data: bytes, run_id: str, name: str, payload: Any, message_id: str | None
+        self,
+        saga: AnySaga,
+        data: bytes,
+        run_id: str,
+        name: str,
+        payload: Any,
+        message_id: str | None,
+        connection: Joinable | None = None,
     ) -> None:
         """Send a signal to a run, which is started with it where there is none of this id."""
         row = self._letter(run_id, name, payload, message_id, saga)
-        there = await self._is_there(run_id, saga)
+        there = await self._is_there(run_id, saga, connection)
         while True:
             start = None if there else self._starts.new(saga, run_id, data, row.at)
-            receipt = await self._desk.write(Write(run_id, start=start, inbox=row))
-            if receipt.written is not Written.TAKEN:
+            receipt = await self._desk.write(Write(run_id, start=start, inbox=row), connection, claim=True)
+            if receipt.written is Written.TAKEN:
+                # Somebody else has started it meanwhile.
+                there = await self._is_there(run_id, saga, connection)
+            elif receipt.written is Written.UNKNOWN_RUN and there:
+                # It was removed since it was last seen.
+                self._sagas.pop(run_id, None)
+                there = False
+            else:
                 break
-            # Somebody else has started it meanwhile.
-            there = await self._is_there(run_id, saga)
-        await self._sent(run_id, receipt)
+        await self._sent(run_id, receipt, connection)
 
-    async def _is_there(self, run_id: str, saga: AnySaga) -> bool:
+    async def _is_there(self, run_id: str, saga: AnySaga, connection: Joinable | None) -> bool:
         """Tell whether there is such a run. Raises `StartConflict` where it is another saga's."""
         try:
-            name, _ = await self._saga_of(run_id)
+            name, _ = await self._saga_of(run_id, connection)
         except RunNotFound:
             return False
         if name != saga.name:
@@ -75,12 +96,16 @@ class Signalling:
             )
         return True
 
-    async def _saga_of(self, run_id: str) -> tuple[str, str]:
+    async def _saga_of(self, run_id: str, connection: Joinable | None) -> tuple[str, str]:
         """Give the name and version of a run's saga, from memory if possible. Raises `RunNotFound`."""
         found = self._sagas.get(run_id)
         if found is None:
-            row = await self._desk.row(run_id)
-            found = self._sagas[run_id] = row.saga, row.version
+            row = await self._desk.row(run_id, connection)
+            found = row.saga, row.version
+            if connection is not None:
+                # It may be there for this transaction alone.
+                return found
+            self._sagas[run_id] = found
             if len(self._sagas) > REMEMBERED:
                 self._sagas.popitem(last=False)
         return found
@@ -89,27 +114,34 @@ class Signalling:
         self, run_id: str, name: str, payload: Any, message_id: str | None, saga: AnySaga | None
     ) -> InboxRow:
         """Make the message, idempotent by its id. Raises `InputInvalid`, `PayloadTooLarge`."""
-        _check_name(name)
+        checked_name(name)
         data = plain(name, payload) if saga is None else saga.signals.encode(name, payload)
         if len(data) > self._most:
             raise too_large(f"signal {name!r}: its payload", len(data), self._most)
-        message = uuid.uuid4().hex if message_id is None else _checked(message_id)
-        meta = json.dumps({"name": name, "id": message})
-        return InboxRow(run_id, f"signal:{message}", Kind.SIGNAL.value, self._desk.now(), meta, data)
+        sent = uuid.uuid4().hex if message_id is None else _checked(message_id)
+        return message(run_id, name, sent, data, self._desk.now())
 
-    async def _sent(self, run_id: str, receipt: Receipt) -> None:
+    async def _sent(self, run_id: str, receipt: Receipt, connection: Joinable | None) -> None:
         """See what became of a signal. Raises `RunNotFound`, `RunEnded`, `AmendsError`."""
         if receipt.written is Written.UNKNOWN_RUN:
             raise not_found(run_id)
         if receipt.written is Written.ENDED:
-            ended = await self._desk.row(run_id)
+            ended = await self._desk.row(run_id, connection)
             raise RunEnded(f"run {run_id!r} has ended: {ended.status}; nobody receives its signals any more")
         if receipt.written is not Written.DONE:
             raise AmendsError(f"run {run_id!r} can't be sent a signal: {receipt.reason or receipt.written}")
-        self._desk.look_for(run_id)
+        if connection is None:
+            self._desk.look_for(run_id)
 
 
-def _check_name(name: object) -> None:
+def message(run_id: str, name: str, message_id: str, data: bytes, at: int) -> InboxRow:
+    """Make the inbox row of a signal: its key is its message's id, so that sending is idempotent."""
+    meta = json.dumps({"name": name, "id": message_id})
+    return InboxRow(run_id, f"signal:{message_id}", Kind.SIGNAL.value, at, meta, data)
+
+
+def checked_name(name: object) -> None:
+    """Check a signal's name. Raises `InputInvalid`."""
     try:
         checked.name(name, "a signal's name")
     except DefinitionError as problem:

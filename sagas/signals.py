@@ -17,9 +17,13 @@ from pydantic_core import to_json
 from amends.persistence.typed_json import JsonType
 from amends.sagas.arguments import json_type
 from amends.sagas.errors import DefinitionError, InputInvalid
+from amends.sagas.webhook_urls import family, family_of
 
-RECEIVE: Final = "amends.sagas.receiving"
-"""Where the function is defined whose calls in a body tell what it receives."""
+RECEIVE: Final = ("amends.sagas.receiving", "receive")
+WEBHOOK: Final = ("amends.sagas.hooks", "webhook")
+"""Where the functions are defined whose calls in a body tell what it receives."""
+NAMELESS: Final = "call"
+"""What a webhook is called whose type has no name of its own."""
 
 _unknown: Final = object()
 
@@ -39,12 +43,12 @@ class Signals:
     def learn(self, name: str, annotation: Any) -> JsonType[Any]:
         """Note that a body asks for this; gives its type. Raises `DefinitionError` for one without JSON."""
         kind = json_of(annotation, name)
-        self._known().setdefault(name, {}).setdefault(_shown(annotation), kind)
+        self._known().setdefault(family(name), {}).setdefault(_shown(annotation), kind)
         return kind
 
     def encode(self, name: str, payload: Any) -> bytes:
         """Encode what is to be sent. Raises `InputInvalid` where it fits none of the types received."""
-        kinds = self._known().get(name, {})
+        kinds = self._known().get(family(name), {})
         problems: list[str] = []
         for shown, kind in kinds.items():
             try:
@@ -102,7 +106,7 @@ def default_name(annotation: Any) -> str:
 
 
 def _received(fn: Callable[..., Any], names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Find the calls of `receive` in a body's source: their names and types, as far as they are certain."""
+    """Find what a body's source receives: names and types, as far as they are certain."""
     function = inspect.unwrap(fn)
     if not isinstance(function, FunctionType):
         return
@@ -112,23 +116,23 @@ def _received(fn: Callable[..., Any], names: Mapping[str, Any]) -> Iterator[tupl
         return
     scope = {**function.__globals__, **names, **inspect.getclosurevars(function).nonlocals}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _is_receive(_resolved(node.func, scope)):
-            found = _one(node, scope)
+        if isinstance(node, ast.Call):
+            called = _resolved(node.func, scope)
+            place = getattr(called, "__module__", ""), getattr(called, "__name__", "")
+            found = _one(node, scope, place) if place in (RECEIVE, WEBHOOK) else None
             if found is not None:
                 yield found
 
 
-def _is_receive(found: Any) -> bool:
-    return getattr(found, "__module__", "") == RECEIVE and getattr(found, "__name__", "") == "receive"
-
-
-def _one(call: ast.Call, scope: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """Give the name and the type of one call of `receive`."""
+def _one(call: ast.Call, scope: Mapping[str, Any], place: tuple[str, str]) -> tuple[str, Any] | None:
+    """Give the name and the type of one call of `receive` or `webhook`."""
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     kind = _resolved(call.args[0], scope) if call.args else _unknown
     if kind is _unknown:
         return None
     name = _resolved(given["name"], scope) if "name" in given else default_name(kind)
+    if place == WEBHOOK and isinstance(name, str):
+        return family_of(name or NAMELESS), kind
     return (name, kind) if isinstance(name, str) and name else None
 
 

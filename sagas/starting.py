@@ -11,6 +11,7 @@ from amends.sagas.body import too_large
 from amends.sagas.checked import MILLISECOND
 from amends.sagas.desk import Desk
 from amends.sagas.errors import AmendsError, InputInvalid, StartConflict
+from amends.sagas.joining import Joinable
 from amends.sagas.parts import Parts, Plan
 from amends.sagas.saga import Saga
 
@@ -39,6 +40,7 @@ class Starts:
 
     async def start(self, parts: Parts, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
         """Start a run, or see that it is the one that has the id. Raises `StartConflict`, `AmendsError`."""
+        self._desk.joining.check(parts.database)
         while (starting := self._under_way.get(run_id)) is not None:
             await asyncio.wait((starting,))
         if parts.driver.holds(run_id):
@@ -55,6 +57,13 @@ class Starts:
             raise AmendsError(f"run {run_id!r} could not be started: {receipt.reason or receipt.written}")
         elif parts.worker is not None:
             parts.scheduler.claim_if_unheld(run_id)
+
+    async def join(self, saga: Saga[..., Any], run_id: str, data: bytes, connection: Joinable) -> None:
+        """Start a run with a caller's transaction, or see that it is the one that has the id."""
+        new = self.new(saga, run_id, data, self._desk.now())
+        receipt = await self._desk.write(Write(run_id, start=new), connection)
+        if receipt.written is Written.TAKEN:
+            compare(await self._desk.row(run_id, connection), saga, data)
 
     def _write(self, parts: Parts, saga: Saga[..., Any], new: NewRun) -> asyncio.Future[Receipt]:
         """Have the run written, together with its first turn where it can be made here."""

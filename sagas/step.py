@@ -17,6 +17,7 @@ from amends.sagas.callers import callers_names
 from amends.sagas.checked import Errors
 from amends.sagas.errors import DefinitionError
 from amends.sagas.failure import named_by
+from amends.sagas.given import Given, given_to
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.retry import Retry
@@ -48,6 +49,9 @@ class Undo(Generic[R]):
 class Compensation(Generic[R]):
     """A function registered to undo a step's effect, pinned in the journal by name and version."""
 
+    given: Given | None = None
+    """What it is given beside its arguments, as the compensation of a transaction."""
+
     def __init__(
         self,
         step: Step[..., R],
@@ -65,6 +69,8 @@ class Compensation(Generic[R]):
         self.retry = retry
         self.timeout_ms = round(timeout / timedelta(milliseconds=1))
         self.is_async = is_async(fn)
+        if step.given is not None:
+            self.given = given_to(fn, 1, callers_names(), f"@{step.name}.compensation")
         self._check()
 
     @property
@@ -72,15 +78,15 @@ class Compensation(Generic[R]):
         """The name under which the journal knows it: `name@version`."""
         return f"{self.name}@{self.version}"
 
-    def call(self, undo: Undo[R], arguments: Mapping[str, Any]) -> Any:
-        """Call the function with `undo` and the step's recorded arguments."""
-        return self.step.arguments.call(self.fn, arguments, undo)
+    def call(self, undo: Undo[R], arguments: Mapping[str, Any], *first: Any) -> Any:
+        """Call the function with `undo`, `first` and the step's recorded arguments."""
+        return self.step.arguments.call(self.fn, arguments, undo, *first)
 
     def _check(self) -> None:
         parameters = list(inspect.signature(self.fn).parameters.values())
         if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
             return
-        wanted = 1 + len(self.step.arguments.parameters)
+        wanted = 1 + (self.given is not None) + len(self.step.arguments.parameters)
         if len(parameters) != wanted:
             raise DefinitionError(
                 f"compensation {self.name!r} takes {len(parameters)} parameters; it gets `undo` and then "
@@ -126,8 +132,17 @@ class Step(Generic[P, R]):
     what it does to the world: a step with a compensation is compensatable.
     """
 
+    given: Given | None = None
+    """What its function is given beside its arguments, as a transaction."""
+
     def __init__(
-        self, fn: Callable[P, Any], name: str, options: StepOptions, names: Mapping[str, Any]
+        self,
+        fn: Callable[..., Any],
+        name: str,
+        options: StepOptions,
+        names: Mapping[str, Any],
+        *,
+        skip: int = 0,
     ) -> None:
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn
@@ -136,7 +151,7 @@ class Step(Generic[P, R]):
         self.timeout_ms = round(options.timeout / timedelta(milliseconds=1))
         self.retry = options.retry.without_bound() if options.effect is Effect.RETRIABLE else options.retry
         self.is_async = is_async(fn)
-        self.arguments = Arguments(fn, f"step {name!r}", names)
+        self.arguments = Arguments(fn, f"step {name!r}", names, skip)
         self.arguments.resolve()
         self._result: JsonType[Any] | None = None
         self._compensation: Compensation[R] | None = None
@@ -235,7 +250,7 @@ class Step(Generic[P, R]):
                 getattr(fn, "__qualname__", None) if name is None else name, f"{what}: a compensation's name"
             ),
             version=checked.version(version, f"{what}: version="),
-            retry=UNDO_RETRY if retry is None else _policy(retry, what),
+            retry=UNDO_RETRY if retry is None else checked_policy(retry, what),
             timeout=self.options.timeout
             if timeout is None
             else checked.duration(timeout, f"{what}: timeout", DefinitionError),
@@ -296,7 +311,7 @@ def step(
     >>> @step(retry=Retry(attempts=5))
     ... async def reserve_stock(order_id: str) -> str: ...
     """
-    policy = Retry() if retry is None else _policy(retry, "@step")
+    policy = Retry() if retry is None else checked_policy(retry, "@step")
     decorator = StepDecorator(name, policy, timeout, no_effect, on_unknown, effect, heartbeat)
     return decorator if fn is None else decorator(fn)
 
@@ -318,11 +333,11 @@ class StepDecorator:
         probe = on_unknown if callable(on_unknown) else None
         policy = OnUnknown.PROBE
         if probe is None:
-            policy = _chosen(OnUnknown, on_unknown, "on_unknown", "a probe function")
-        kind = None if effect is None else _chosen(Effect, effect, "effect")
+            policy = chosen(OnUnknown, on_unknown, "on_unknown", "a probe function")
+        kind = None if effect is None else chosen(Effect, effect, "effect")
         surely = checked.errors(no_effect, "@step: no_effect=")
         self._options = StepOptions(retry, timeout, surely, policy, probe, kind, heartbeat)
-        _check_options(self._options)
+        check_options(self._options)
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
@@ -339,7 +354,8 @@ class StepDecorator:
         return made
 
 
-def _check_options(options: StepOptions) -> None:
+def check_options(options: StepOptions) -> None:
+    """Check what fits together. Raises `DefinitionError`."""
     checked.duration(options.timeout, "@step: timeout", DefinitionError)
     if options.heartbeat is not None:
         checked.duration(options.heartbeat, "@step: heartbeat", DefinitionError)
@@ -357,13 +373,14 @@ def _check_options(options: StepOptions) -> None:
         )
 
 
-def _policy(retry: Any, what: str) -> Retry:
+def checked_policy(retry: Any, what: str) -> Retry:
+    """Check a retry policy. Raises `DefinitionError`."""
     if not isinstance(retry, Retry):
         raise DefinitionError(f"{what}: retry={retry!r} must be a Retry, such as Retry(attempts=3)")
     return retry
 
 
-def _chosen(kind: type[C], given: Any, option: str, *others: str) -> C:
+def chosen(kind: type[C], given: Any, option: str, *others: str) -> C:
     """Give what an option's value stands for. Raises `DefinitionError` that lists what there is."""
     try:
         if given == Effect.CHILD:

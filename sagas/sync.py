@@ -28,12 +28,16 @@ from amends.sagas.attributes import AttributeValue
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import CoordinatorClosed
 from amends.sagas.handle import Run
+from amends.sagas.joining import CALLER
 from amends.sagas.operators import Acted, Operator
 from amends.sagas.states import Status
 from amends.sagas.watch import Change, Watch
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.orm import Session
+
+    from amends.sagas.sync_schedules import SyncSchedules
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,7 +71,9 @@ class LoopThread:
             self.check()
             with self._guard:
                 self.check()
+                caller = CALLER.set(threading.get_ident())
                 future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+                CALLER.reset(caller)
                 self._calls.add(future)
         except CoordinatorClosed:
             coroutine.close()
@@ -177,6 +183,7 @@ class SyncRun(Generic[R]):
 
     status = Blocking(Run.status)
     cancel = Blocking(Run.cancel)
+    wake_up = Blocking(Run.wake_up)
     journal = Blocking(Run.journal)
     export = Blocking(Run.export)
     left_standing = Blocking(Run.left_standing)
@@ -280,10 +287,12 @@ class SyncCoordinator:
         saga: Callable[[*Ts], Awaitable[R]],
         *args: *Ts,
         id: str | None = None,
+        connection: Connection | Session | None = None,
     ) -> SyncRun[R]:
-        """Start a run, durably; see `Coordinator.start`."""
+        """Start a run, durably; see `Coordinator.start`. `connection` isn't an async one."""
         thread = self._open()
-        return SyncRun(thread, thread.call(self._coordinator.start(saga, *args, id=id)))
+        started = self._coordinator.start(saga, *args, id=id, connection=connection)
+        return SyncRun(thread, thread.call(started))
 
     def signal_or_start(
         self,
@@ -293,11 +302,12 @@ class SyncCoordinator:
         name: str,
         payload: Any = None,
         message_id: str | None = None,
+        connection: Connection | Session | None = None,
     ) -> SyncRun[R]:
         """Send a signal, and start the run where there is none; see `Coordinator.signal_or_start`."""
         thread = self._open()
         sent = self._coordinator.signal_or_start(
-            saga, *args, id=id, name=name, payload=payload, message_id=message_id
+            saga, *args, id=id, name=name, payload=payload, message_id=message_id, connection=connection
         )
         return SyncRun(thread, thread.call(sent))
 
@@ -326,6 +336,13 @@ class SyncCoordinator:
         watch = functools.partial(self._coordinator.watch, status=status, saga=saga, attributes=attributes)
         return SyncWatch(self._open(), watch)
 
+    @property
+    def schedules(self) -> SyncSchedules:
+        """The schedules of the coordinator's database; see `Coordinator.schedules`."""
+        from amends.sagas.sync_schedules import SyncSchedules  # noqa: PLC0415 - it is made from this module
+
+        return SyncSchedules(self._open(), self._coordinator.schedules)
+
     def operator(self, by: str, *, dry_run: bool = False) -> SyncOperator:
         """Give what a person may do about runs that need one; see `Coordinator.operator`."""
         return SyncOperator(self._open(), self._coordinator.operator(by, dry_run=dry_run))
@@ -333,8 +350,10 @@ class SyncCoordinator:
     list = Blocking(Coordinator.list)
     signal = Blocking(Coordinator.signal)
     approvals = Blocking(Coordinator.approvals)
+    approval = Blocking(Coordinator.approval)
     decide = Blocking(Coordinator.decide)
     cancel = Blocking(Coordinator.cancel)
+    wake_up = Blocking(Coordinator.wake_up)
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)
     owed = Blocking(Coordinator.owed)

@@ -11,7 +11,7 @@ from amends.sagas.attempts import ASKING, doubted, judge, judge_probe, judge_und
 from amends.sagas.commands import Command
 from amends.sagas.errors import WorkerLost
 from amends.sagas.failure import describe
-from amends.sagas.journal import OPERATOR, Kind, join_read
+from amends.sagas.journal import OPERATOR, WAKE, Kind, join_read
 from amends.sagas.news import Attempted, Beat, News, Noted
 from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
@@ -55,6 +55,9 @@ def lose(run: LiveRun, step: StepRecord, now: int, *, drained: bool) -> None:
     going = not (run.history.compensating or step.abandoned) and definition is not None
     policy = _on_unknown(step)
     window = now + step.timeout_ms
+    if definition is not None and definition.given is not None:
+        # A transaction that is lost can't land once its compensation, or another attempt, has taken its key.
+        window = now
     meta: dict[str, Any] = {"window": window} | ({"drained": True} if drained else {})
     if going and policy is OnUnknown.RETRY:
         # Recorded, not told: nothing is delivered, and a run that turns round now must not start the attempt.
@@ -141,6 +144,8 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
         operating.turn_round(run, now, Cause.CANCEL, meta)
     elif row.kind == OPERATOR:
         operating.take(run, row, now)
+    elif row.kind == WAKE:
+        _take_wake(run, meta, now)
     elif row.kind == Kind.CHILD:
         children.take(run, row, meta, now)
     elif row.kind == Kind.SIGNAL:
@@ -164,6 +169,14 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
         if meta.get("result_lost"):
             found["result_lost"] = True
         _record_late(run, step, meta["ref"], meta["attempt"], found, row.payload, now)
+
+
+def _take_wake(run: LiveRun, meta: dict[str, Any], now: int) -> None:
+    """End the sleeping of a body, as if the time were over."""
+    sleeping = [] if run.body is None else run.body.loop.sleeping()
+    for number in sleeping:
+        if run.body is not None and number in run.body.loop.sleeping():
+            run.tell(Kind.FIRED, now, number, meta={"by": meta["by"]})
 
 
 def _take_grant(run: LiveRun, path: list[int], now: int) -> None:

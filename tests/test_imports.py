@@ -38,12 +38,14 @@ def test_importing_sagas_loads_no_optional_library(tmp_path: Path) -> None:
     assert not OPTIONAL & loaded_by("import amends.sagas", tmp_path)
 
 
-def test_importing_sagas_loads_neither_the_barrier_nor_the_calls_over_http(tmp_path: Path) -> None:
-    assert not {"amends.sagas.barrier", "amends.sagas.http"} & loaded_by("import amends.sagas", tmp_path)
+def test_importing_sagas_loads_neither_the_barrier_nor_http_nor_webhooks(tmp_path: Path) -> None:
+    by_themselves = {"amends.sagas.barrier", "amends.sagas.http", "amends.sagas.webhooks"}
+    assert not by_themselves & loaded_by("import amends.sagas", tmp_path)
 
 
-def test_importing_the_barrier_loads_no_optional_library(tmp_path: Path) -> None:
-    assert not OPTIONAL & loaded_by("import amends.sagas.barrier", tmp_path)
+@pytest.mark.parametrize("module", ["barrier", "webhooks"])
+def test_importing_this_alone_loads_no_optional_library(module: str, tmp_path: Path) -> None:
+    assert not OPTIONAL & loaded_by(f"import amends.sagas.{module}", tmp_path)
 
 
 def test_importing_everything_loads_no_package_under_its_bare_name(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_importing_everything_loads_no_package_under_its_bare_name(tmp_path: Pat
     assert not set(PACKAGES) & loaded_by(statement, tmp_path)
 
 
-@pytest.mark.parametrize("package", [*PACKAGES, "sagas.barrier", "sagas.http"])
+@pytest.mark.parametrize("package", [*PACKAGES, "sagas.barrier", "sagas.http", "sagas.webhooks"])
 def test_the_public_names_are_sorted_and_exist(package: str) -> None:
     module = importlib.import_module(f"amends.{package}")
     assert module.__all__ == sorted(set(module.__all__))

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from amends.sagas import Coordinator, CurrentStep, Retry, Step, Undo, errors, saga, step
+from amends.sagas import (
+    Coordinator,
+    CurrentStep,
+    Retry,
+    Schedules,
+    Step,
+    Undo,
+    errors,
+    saga,
+    step,
+    transaction,
+)
 from tests import rule_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +60,7 @@ def test_every_error_is_explained_once() -> None:
     [
         ("option of `@saga`", saga),
         ("option of `@step`", step),
+        ("option of `@transaction`", transaction),
         ("option of `Retry`", Retry),
         ("option", Step.compensation),
         ("option of `Coordinator(url, …)`", Coordinator),
@@ -57,12 +69,21 @@ def test_every_error_is_explained_once() -> None:
     ],
 )
 def test_the_table_names_every_option(title: str, described: Callable[..., object]) -> None:
-    page = (ROOT / "docs" / "sagas.md").read_text(encoding="utf-8")
+    name = "transactions.md" if described is transaction else "sagas.md"
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     rows = page.split(f"\n| {title} |")[1].partition("\n\n")[0].splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`(\w+)=?`", row.split("|")[1])]
     inner = ("self", "fn", "url", "beat", "note")
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
+
+
+def test_the_table_names_every_option_of_a_schedule() -> None:
+    page = (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")
+    rows = page.split("\n| option of `put(")[1].partition("\n\n")[0].splitlines()[2:]
+    named = [row.split("|")[1].strip().strip("`") for row in rows]
+    taken = [name for name in inspect.signature(Schedules.put).parameters if name not in ("self", "args")]
+    assert sorted(["id", "saga", *named]) == sorted(taken)
 
 
 def test_the_guarantees_name_every_rule() -> None:

@@ -28,7 +28,9 @@ SCENARIOS = {
     "C": _scenario("c_latency", "{:,} runs of one step, each on an idle system", 300),
     "D": _scenario("d_sleepers", "{:,} runs asleep for an hour", 10_000),
     "E": _scenario("e_killed", "B with {:,} runs, the worker killed half-way and restarted", 1000),
+    "F": _scenario("f_signals", "{:,} runs that wait for a signal, sent to one after the other", 1000),
     "G": _scenario("g_long_run", "a run with {:,} finished steps, resumed", 10_000),
     "I": _scenario("i_position", "a step at the beginning and at the end of {:,}", 10_000),
     "J": _scenario("j_compensations", "{:,} runs of 5 steps that fail at the last and undo the others", 1000),
+    "L": _scenario("l_events", "{:,} events into a thousand keyed runs", 20_000),
 }

@@ -60,6 +60,7 @@ async def measure(url: str, size: int) -> list[dict[str, Any]]:
         Figure(
             "serving_seconds", "process start → first result", again["serving"], "s", "whatever the number"
         ),
+        Figure("serving_memory", "a worker beside them", again["memory"] / 1e6, "MB", "whatever the number"),
         Figure("idle_cpu", "idle CPU", again["idle"] * 100, "%", "< 1"),
         Figure("import_seconds", "import amends.sagas", import_seconds(), "s", "≤ 0.5"),
     )
@@ -91,11 +92,12 @@ def import_seconds() -> float:
 
 
 async def serve(url: str, begun: float) -> dict[str, float]:
-    """Come up beside the sleepers: seconds from `begun` to the first result, CPU per second while idle."""
+    """Come up beside the sleepers: seconds from `begun` to the first result, CPU while idle, memory."""
     async with Coordinator(url) as coordinator:
         await (await coordinator.start(one_step, 0)).result()
         serving = time.monotonic() - begun
         await asyncio.sleep(SETTLE_SECONDS)
         with Stopwatch() as idle:
             await asyncio.sleep(IDLE_SECONDS)
-    return {"serving": serving, "idle": idle.cpu_seconds / idle.seconds}
+        memory = resident_memory()
+    return {"serving": serving, "idle": idle.cpu_seconds / idle.seconds, "memory": memory}

@@ -59,7 +59,8 @@ class VirtualClock:
     async def run(self, coordinator: Coordinator, *, until: dt.datetime | None = None) -> None:
         """Drive everything that is due, and move the clock to what is due next, until nothing is.
 
-        With `until`, stop there: what is due later stays asleep, and the clock shows that moment.
+        With `until`, stop there: what is due later stays asleep, and the clock shows that moment. Schedules
+        need it: there is always an occurrence that comes next.
         """
         while self._moved(await coordinator.run_until_idle(), until):
             pass

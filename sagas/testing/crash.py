@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from amends.sagas.testing.failures import CrashTestFailed
 from amends.sagas.testing.judging import Allowed, allowed_after, judged
 from amends.sagas.testing.mishaps import KILLS, Mishap, Point
+from amends.sagas.testing.post import Given
 from amends.sagas.testing.schedule import Fault, Schedule, Scheduled, faults_at, parse, written
 from amends.sagas.testing.stage import Stage
 from amends.sagas.testing.subject import Subject
@@ -52,6 +53,7 @@ def crash_test(
     accept: Callable[[Any], bool] | None = None,
     may_park: bool = False,
     most: int = 5_000,
+    signals: Sequence[Given] = (),
 ) -> CrashReport:
     """Play a saga again and again in this process, each time with something else going wrong.
 
@@ -66,6 +68,10 @@ def crash_test(
     declared irreversible is allowed for; so is any world for which `accept` gives true. `may_park=True`
     allows compensations to give up.
 
+    `signals` are sent to the run in their order, each a name and a payload, or a name, a payload and a
+    message's id: when the run waits for it; but also as soon as there is a run, and only after a timer that
+    the run waits for beside it. Their sender is killed before and after it sends, and sends the same again.
+
     `input` is the saga's argument, or a tuple of its arguments; `resources` is what steps get as
     `current_step().resources` (the world, when left out); `schedule` plays just one schedule; `most` bounds
     the runs. Raises `CrashTestFailed`, an `AssertionError`, for the first schedule under which the saga
@@ -73,7 +79,7 @@ def crash_test(
 
     >>> print(crash_test(sell, "kettle", world=shop))
     """
-    subject = Subject.of(saga, input, world, resources)
+    subject = Subject.of(saga, input, world, resources, signals)
     report = CrashReport(subject.saga.name)
     exploring = _Exploring(subject, report, accept=accept, may_park=may_park)
     exploring.all(exploring.schedules(twice=twice) if schedule is None else [parse(schedule)], most)

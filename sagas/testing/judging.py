@@ -65,7 +65,7 @@ def judged(stage: Stage, allowed: Allowed) -> str:
     run, runs = stage.run, stage.store.runs
     if run is None or not all(settled(runs, each) for each in runs.values()):
         why = f" ({'; '.join(stage.loop.trouble)})" if stage.loop.trouble else ""
-        return f"the run neither ends nor parks{why}"
+        return _unsent(runs) or f"the run neither ends nor parks{why}"
     histories = {run_id: folded(each.journal) for run_id, each in runs.items()}
     wrong = next(filter(None, map(_diverged, histories.values())), "") or _broken(stage)
     if wrong:
@@ -87,6 +87,20 @@ def judged(stage: Stage, allowed: Allowed) -> str:
             filter(None, (_parked(stage, each, histories[each.row.id], allowed) for each in parked)), ""
         )
     return _world(stage, run, histories, allowed)
+
+
+def _unsent(runs: Mapping[str, StoredRun]) -> str:
+    """Say what runs wait for that nobody sends."""
+    found = [run for run in runs.values() if run.row.waits_for is not None and run.row.due_at is None]
+    if not found:
+        return ""
+    told = "; ".join(f"run {run.row.id!r} waits for {run.row.waits_for}" for run in found if not run.settled)
+    if not told:
+        return ""
+    return (
+        f"{told}, and nobody sends it: say what is sent with signals=[(name, payload), ...] (a child run can "
+        "be sent nothing), or let receive end by timeout="
+    )
 
 
 def _broken(stage: Stage) -> str:

@@ -12,7 +12,7 @@ class Mishap(StrEnum):
     """One thing that goes wrong at a durable write or at a call."""
 
     KILLED_BEFORE = "killed before"
-    """The worker dies before the write commits, or before the call is made."""
+    """The worker dies before the write commits, or before the call is made; or a signal's sender does."""
     KILLED_AFTER = "killed after"
     """The worker dies after the commit, or after the call, and nobody is told."""
     FAILS = "fails"
@@ -29,6 +29,10 @@ class Mishap(StrEnum):
     """The run is cancelled while the call is under way."""
     FROZEN = "frozen"
     """The worker freezes: what it has sent goes on, and what comes of it waits."""
+    EARLY = "early"
+    """The signal, and those before it, are sent as soon as there is a run."""
+    LATE = "late"
+    """The signal is sent only once the run has gone on without it, by a timer."""
 
 
 KILLS = (Mishap.KILLED_BEFORE, Mishap.KILLED_AFTER)
@@ -37,9 +41,9 @@ FAILURES = (Mishap.FAILS, Mishap.TIMES_OUT, Mishap.UNANSWERED)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of a run at which something can go wrong: a durable write, or a call of a step.
+    """A point of a run at which something can go wrong: a durable write, a call of a step, or a signal.
 
-    `number` counts the writes, or the calls, of the run from 1; `what` says which one it is.
+    `number` counts the writes, the calls, or the signals, of the run from 1; `what` says which one it is.
     """
 
     kind: str
@@ -86,6 +90,11 @@ class Mishaps:
     def freeze_ms(self) -> int:
         """How long a freeze lasts."""
         return 0
+
+    def signal_ms(self, number: int) -> int | None:
+        """After how long the next signal is sent; None: once the run does nothing but wait for one."""
+        del number
+        return None
 
     def pick(self, count: int) -> int:
         """Choose one of so many: a worker, or whether something happens twice (1) or not (0)."""

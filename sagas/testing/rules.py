@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 from amends.persistence.records import Status
@@ -20,6 +21,7 @@ def broken_rules(run: StoredRun, ledger: Ledger) -> list[str]:
     history = folded(entries)
     found = [*_one_way(entries), *_never_again(entries), *_order(entries, history), *_keys(history, ledger)]
     found += gone_back(run, history, ledger)
+    found += broken_post(run)
     if run.row.status in ENDS:
         found += [*_nothing_owed(run, history), *_true_to_the_world(run, history, ledger)]
     return found
@@ -31,6 +33,24 @@ def folded(entries: Iterable[Entry]) -> History:
     for entry in entries:
         history.apply(entry)
     return history
+
+
+def broken_post(run: StoredRun) -> Iterator[str]:
+    """Each signal is received once; those of one name in the order in which they were sent, none left out."""
+    sent: dict[str, list[str]] = {}
+    taken: dict[str, list[str]] = {}
+    for row in run.inbox:
+        if row.kind == Kind.SIGNAL:
+            meta = json.loads(row.meta or "{}")
+            sent.setdefault(meta["name"], []).append(meta["id"])
+    for entry in run.journal:
+        if entry.kind is Kind.SIGNAL:
+            taken.setdefault(entry.name or "", []).append(entry.meta["id"])
+    for name, ids in taken.items():
+        if len(set(ids)) < len(ids):
+            yield f"a signal {name!r} is in the journal twice: {ids}"
+        elif ids != sent.get(name, [])[: len(ids)]:
+            yield f"the signals {name!r} were sent as {sent.get(name)}, and taken as {ids}"
 
 
 def _one_way(entries: list[Entry]) -> Iterator[str]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from amends.sagas.testing.mishaps import FAILURES, KILLS, Mishap, Mishaps, Point
 
-WRITTEN = re.compile(rf"(write|call) ([1-9]\d*) ({'|'.join(Mishap)})")
+WRITTEN = re.compile(rf"(write|call|signal) ([1-9]\d*) ({'|'.join(Mishap)})")
 AT_WRITES = (*KILLS, Mishap.CANCELLED_BEFORE, Mishap.CANCELLED_AFTER)
 AT_CALLS = (*KILLS, *FAILURES, Mishap.CANCELLED_DURING)
+AT_SIGNALS = (*KILLS, Mishap.EARLY, Mishap.LATE)
+KNOWN = {"write": AT_WRITES, "call": AT_CALLS, "signal": AT_SIGNALS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,11 @@ def parse(text: str) -> Schedule:
     faults = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         found = WRITTEN.fullmatch(part)
-        known = AT_CALLS if found is not None and found[1] == "call" else AT_WRITES
-        if found is None or found[3] not in known:
+        if found is None or found[3] not in KNOWN[found[1]]:
+            told = "; ".join(f"'{kind} N' with {', '.join(mishaps)}" for kind, mishaps in KNOWN.items())
             raise ValueError(
-                f"{part!r} is no part of a schedule; there are 'write N' with {', '.join(AT_WRITES)}, and "
-                f"'call N' with {', '.join(AT_CALLS)}, such as 'call 2 fails, write 5 killed after'"
+                f"{part!r} is no part of a schedule; there are {told}; such as "
+                "'call 2 fails, write 5 killed after'"
             )
         faults.append(Fault(found[1], int(found[2]), Mishap(found[3])))
     return tuple(faults)
@@ -51,7 +53,9 @@ def written(schedule: Iterable[Fault]) -> str:
 def faults_at(point: Point) -> list[Fault]:
     """Give everything that can go wrong at a point, kills first."""
     mishaps: list[Mishap] = list(KILLS)
-    if point.kind == "write":
+    if point.kind == "signal":
+        mishaps = list(AT_SIGNALS)
+    elif point.kind == "write":
         # Before its start has committed there is no run to be cancelled.
         mishaps += [*([Mishap.CANCELLED_BEFORE] if point.number > 1 else []), Mishap.CANCELLED_AFTER]
     elif not point.probing:
@@ -68,3 +72,10 @@ class Scheduled(Mishaps):
     def at(self, point: Point) -> Mishap | None:
         """Give the mishap of a point, if the schedule has one."""
         return self._faults.get((point.kind, point.number))
+
+    def signal_ms(self, number: int) -> int | None:
+        """Send a signal at once where it, or one after it, is to be early."""
+        early = (
+            n for (kind, n), mishap in self._faults.items() if kind == "signal" and mishap is Mishap.EARLY
+        )
+        return 0 if any(number <= n for n in early) else None

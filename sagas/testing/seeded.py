@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from amends.sagas.testing.failures import SimulationFailed
 from amends.sagas.testing.judging import Allowed, allowed_after, judged
-from amends.sagas.testing.mishaps import Mishap, Mishaps, Point
+from amends.sagas.testing.mishaps import KILLS, Mishap, Mishaps, Point
+from amends.sagas.testing.post import Given
 from amends.sagas.testing.stage import Stage
 from amends.sagas.testing.subject import Subject
 from amends.sagas.testing.telling import story
@@ -62,6 +63,8 @@ class Seeded(Mishaps):
         if not self._left or self._random.random() >= self._chance:
             return None
         self._left -= 1
+        if point.kind == "signal":
+            return self._random.choice(KILLS)
         if point.probing:
             return Mishap.KILLED_AFTER
         if point.kind == "write":
@@ -85,6 +88,11 @@ class Seeded(Mishaps):
     def freeze_ms(self) -> int:
         """Freeze for less than the lease, for longer, or for longer than any time-out."""
         return self._random.choice((50, LEASE_MS - 1, LEASE_MS + 1, 3 * LEASE_MS, 100_000))
+
+    def signal_ms(self, number: int) -> int | None:
+        """Send each signal when it is waited for, or soon after the one before, or days later."""
+        del number
+        return self._random.choice((None, 0, 1, 5, 200, 20_000, 1_000_000_000))
 
     def pick(self, count: int) -> int:
         """Choose any of them."""
@@ -134,6 +142,7 @@ def simulate(
     resources: Any = None,
     accept: Callable[[Any], bool] | None = None,
     may_park: bool = False,
+    signals: Sequence[Given] = (),
 ) -> Trace:
     """Play a saga once for each seed, with several workers over one simulated store, in virtual time.
 
@@ -145,12 +154,14 @@ def simulate(
     After each seed the run must have ended, or be parked and say what is owed; the world, where one is given,
     must be as `crash_test` wants it; and no rule may be broken: each intent on record before its effect, no
     step after the decision to undo, compensations in reverse order and never after their success, nothing
-    owed at an end, the keys stable. The parameters are those of `crash_test`.
+    owed at an end, the keys stable, each signal received once and in order. The parameters are those of
+    `crash_test`; the seed also chooses when each of `signals` is sent, whether its sender is killed, and
+    which are sent again.
     Raises `SimulationFailed`, an `AssertionError`, for the first seed that ends otherwise.
 
     >>> print(simulate(sell, "kettle", world=shop, seeds=range(1_000)))
     """
-    subject = Subject.of(saga, input, world, resources)
+    subject = Subject.of(saga, input, world, resources, signals)
     undisturbed = subject.play(Mishaps()) if world is not None else None
     allowed = allowed_after(undisturbed, subject, accept=accept, may_park=may_park)
     trace = Trace(subject.saga.name)

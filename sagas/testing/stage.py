@@ -7,17 +7,21 @@ import hashlib
 import inspect
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from amends.persistence.apart import apart
 from amends.persistence.records import InboxRow, NewRun, Receipt, Wake, Write
+from amends.sagas.errors import DefinitionError
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempt
 from amends.sagas.outcome import Effect
 from amends.sagas.registry import STEPS
+from amends.sagas.room import Room
 from amends.sagas.saga import Saga
 from amends.sagas.testing.ledger import Ledger
 from amends.sagas.testing.mishaps import FAILURES, Mishap, Mishaps, Point
+from amends.sagas.testing.post import Sender, Signal
 from amends.sagas.testing.store import Store, StoredRun
 from amends.sagas.testing.virtual_loop import VirtualLoop
 from amends.sagas.testing.worker import Worker
@@ -53,6 +57,7 @@ class Stage:
         resources: Any,
         mishaps: Mishaps,
         workers: int = 1,
+        signals: Sequence[Signal] = (),
     ) -> None:
         self.saga = saga
         self.mishaps = mishaps
@@ -64,6 +69,7 @@ class Stage:
         self.wrongs: list[str] = []
         self.lines: list[str] = []
         self.in_flight = 0
+        self.room: Room | None = None
         self.before: Any = None
         self.after: Any = None
         self._data = data
@@ -80,6 +86,8 @@ class Stage:
         self._failing: dict[tuple[str, int], tuple[Mishap, int]] = {}
         self._looking: set[int] = set()
         self._checking = False
+        self._sender = Sender(self, RUN_ID, signals)
+        self._lacking = ""
 
     @property
     def run(self) -> StoredRun | None:
@@ -92,10 +100,15 @@ class Stage:
         return hashlib.blake2b("\n".join(self.lines).encode(), digest_size=12).hexdigest()
 
     def play(self) -> Stage:
-        """Play the run to its end. Whatever is wrong with it is there to be read afterwards."""
+        """Play the run to its end. Whatever is wrong with it is there to be read afterwards.
+
+        Raises `DefinitionError` for transactional steps in a world without an engine.
+        """
         log.disabled, was = True, log.disabled
         try:
             self._in_world("reset")
+            made = apart(getattr(self._world, "engine", None))
+            self.room = None if made is None else Room(*made, self.now)
             self.before = self._in_world("snapshot")
             self.loop.call_soon(self._begin)
             self.loop.run()
@@ -107,6 +120,11 @@ class Stage:
                 worker.driver.fenced()
             self.loop.end()
             log.disabled = was
+        if self._lacking:
+            raise DefinitionError(
+                f"step {self._lacking!r} is a transaction, and the world has no attribute `engine`: give it "
+                "a SQLAlchemy engine on a database of the test's"
+            )
         return self
 
     def now(self) -> int:
@@ -122,7 +140,7 @@ class Stage:
         self._writes += 1
         kinds = " ".join(_entry(row.kind, row.name) for row in write.entries)
         point = Point("write", self._writes, kinds or _bare(write), self.now(), worker.name)
-        mishap = self._meet(point)
+        mishap = self.meet(point)
         if mishap is Mishap.KILLED_BEFORE:
             self.kill(worker)
             return None
@@ -130,6 +148,8 @@ class Stage:
             self.cancel()
         receipt = self.store.apply(write, worker.name, None if worker.expired else worker.epoch)
         self.note(f"{point} by {worker.name}: {point.what}: {receipt.written}")
+        if self.run is not None:
+            self._sender.begin()
         if mishap is Mishap.KILLED_AFTER:
             self.kill(worker)
             return None
@@ -145,7 +165,10 @@ class Stage:
         self._calls += 1
         point = Point("call", self._calls, _called(attempt), self.now(), worker.name, attempt)
         self._check_call(attempt)
-        mishap = self._standing(attempt) or self._meet(point)
+        step = STEPS.get(attempt.name)
+        if self.room is None and step is not None and step.given is not None:
+            self._lacking = attempt.name
+        mishap = self._standing(attempt) or self.meet(point)
         if mishap in FAILURES and not attempt.undoing:
             self._failing.setdefault((attempt.run_id, attempt.ref), (mishap, self._calls))
         self.note(f"{point} by {worker.name}: {point.what} {mishap or ''}")
@@ -280,7 +303,8 @@ class Stage:
                 for _ in range(1 + self.mishaps.pick(2)):
                     worker.mail(row)
 
-    def _meet(self, point: Point) -> Mishap | None:
+    def meet(self, point: Point) -> Mishap | None:
+        """Come to a point; tell what goes wrong there."""
         self.points.append(point)
         if len(self.points) >= MOST_POINTS:
             self.loop.stop()
@@ -319,8 +343,12 @@ class Stage:
         self._checking = False
         busy = any(worker.busy for worker in self._workers)
         settled = all(run.settled for run in self.store.runs.values())
-        if self.run is not None and settled and not busy and not self.in_flight and not self.ledger.under_way:
+        if self.run is None or busy or self.in_flight or self.ledger.under_way:
+            return
+        if settled:
             self.loop.stop()
+        elif self.run.listens(self.now()):
+            self._sender.asked(len(self.run.rows))
 
     def _in_world(self, name: str) -> Any:
         if self._world is None:

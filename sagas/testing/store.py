@@ -59,10 +59,19 @@ class StoredRun:
         """The inbox rows that haven't become entries, in their order."""
         return tuple(row for row in self.inbox if row.number not in self.taken)
 
+    @property
+    def unread_kinds(self) -> dict[str, int]:
+        """The number of the last unread inbox row of each kind."""
+        return {row.kind: row.number for row in self.unread}
+
     def claimable(self, now: int) -> bool:
         """Tell whether a worker would claim the run now."""
         row = self.row
         return row.owner is None and row.status in CLAIMABLE and row.due_at is not None and row.due_at <= now
+
+    def listens(self, now: int) -> bool:
+        """Tell whether the run does nothing but wait, for a signal at least."""
+        return self.row.owner is None and self.row.waits_for is not None and not self.claimable(now)
 
     def loaded(self, epoch: int) -> Loaded:
         """Give the run as a worker loads it."""
@@ -97,7 +106,7 @@ class Store:
         known = Known(
             won={run_id for run_id in ask.starts if run_id not in self.runs},
             runs={
-                run_id: RunState(run.row.status, run.row.cause, run.row.mail)
+                run_id: RunState(run.row.status, run.row.cause, run.row.mail, run.unread_kinds)
                 for run_id, run in self.runs.items()
             },
             keys={(run_id, key) for run_id, run in self.runs.items() for key in run.keys},
@@ -175,6 +184,7 @@ def _changed(row: RunRow, change: RunChange) -> RunRow:
         ended_at=change.ended_at,
         due_at=None if ended else change.due_at,
         needs=change.needs,
+        waits_for=change.waits_for,
         owner=None if gone else row.owner,
         lost=0 if gone else row.lost,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +14,25 @@ from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
 from amends.sagas.testing.ledger import Call
 from amends.sagas.testing.mishaps import Mishaps
+from amends.sagas.testing.post import Given, Signal, encoded
 from amends.sagas.testing.stage import Stage
 from amends.sagas.testing.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A saga with its encoded input, its world, and what its steps get as `current_step().resources`."""
+    """A saga with its encoded input, its world, what its steps get as `resources`, and what it is sent."""
 
     saga: Saga[..., Any]
     data: bytes
     world: World | None
     resources: Any
+    signals: tuple[Signal, ...] = ()
 
     @classmethod
-    def of(cls, saga: Any, input: Any, world: World | None, resources: Any) -> Subject:
+    def of(
+        cls, saga: Any, input: Any, world: World | None, resources: Any, signals: Sequence[Given] = ()
+    ) -> Subject:
         """Check and encode. Raises `DefinitionError` and `InputInvalid`."""
         if not isinstance(saga, Saga):
             raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
@@ -38,7 +43,7 @@ class Subject:
             )
         arguments = input if isinstance(input, tuple) else (input,)
         data = saga.arguments.encode(arguments, {})
-        return cls(saga, data, world, world if resources is None else resources)
+        return cls(saga, data, world, world if resources is None else resources, encoded(saga, signals))
 
     def play(self, mishaps: Mishaps, workers: int = 1) -> Stage:
         """Play one run under mishaps."""
@@ -49,6 +54,7 @@ class Subject:
             resources=self.resources,
             mishaps=mishaps,
             workers=workers,
+            signals=self.signals,
         ).play()
 
     def world_after_only(self, calls: list[Call]) -> Any:
@@ -78,7 +84,11 @@ class _Alone(Stage):
 
     def _begin(self) -> None:
         executor = Executor(
-            Settings(self._resources, 1, 1, 1 << 30), now=self.now, lease_good=lambda: True, report=self._done
+            Settings(self._resources, 1, 1, 1 << 30),
+            now=self.now,
+            lease_good=lambda: True,
+            report=self._done,
+            room=self.room,
         )
         self._left = len(self._attempts)
         for attempt in self._attempts:

@@ -25,7 +25,11 @@ DONE = {
     Mishap.CANCELLED_AFTER: "the run was cancelled just after",
     Mishap.CANCELLED_DURING: "the run was cancelled during",
     Mishap.FROZEN: "the worker froze at",
+    Mishap.EARLY: "was sent as soon as there was a run:",
+    Mishap.LATE: "was sent only once the run had gone on without it:",
 }
+OF_THE_POINT = (Mishap.FAILS, Mishap.TIMES_OUT, Mishap.UNANSWERED, Mishap.EARLY, Mishap.LATE)
+"""What is told of a point itself, and not of the worker at it."""
 
 
 def story(stage: Stage, allowed: Allowed, problem: str) -> str:
@@ -47,9 +51,10 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _done(point: Point, mishap: Mishap) -> str:
-    if mishap in (Mishap.FAILS, Mishap.TIMES_OUT, Mishap.UNANSWERED):
+    if mishap in OF_THE_POINT:
         return f"{point} {DONE[mishap]} {point.what}"
-    return f"{DONE[mishap]} {point}: {point.what}"
+    told = DONE[mishap].replace("worker", "sender") if point.kind == "signal" else DONE[mishap]
+    return f"{told} {point}: {point.what}"
 
 
 def _shown(world: Any) -> list[str]:

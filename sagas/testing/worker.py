@@ -16,13 +16,17 @@ from amends.sagas.held import Hooks
 from amends.sagas.news import Attempt, Attempted, Beat, Noted
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.registry import STEPS
+from amends.sagas.room import Room
 from amends.sagas.run import Limits
 from amends.sagas.testing.mishaps import Mishap
+from amends.sagas.webhook_urls import Webhooks
 
 if TYPE_CHECKING:
     from amends.sagas.testing.stage import Stage
 
 MAX_STEPS = 1_000
+WEBHOOKS = Webhooks("https://hooks.invalid", secrets=bytes(16))
+"""Nobody can call what a simulated run makes."""
 LIMITS = Limits(max_lost=1_000_000, dormant_after_ms=0)
 LEARNS = 0.01
 """Seconds after waking until a worker learns that its lease was lost."""
@@ -50,10 +54,11 @@ class Worker:
             hooks=Hooks(self._settled, self._released, self._reload, stage.look_soon),
         )
         self.driver.executor = self.executor = _Gated(
-            Settings(resources, MAX_STEPS, 1, LIMITS.max_payload),
+            Settings(resources, MAX_STEPS, 1, LIMITS.max_payload, WEBHOOKS),
             now=stage.now,
             report=self.hear,
             gate=self._let_start,
+            room=stage.room,
         )
         self._unwritten: deque[tuple[Write, Callable[[Receipt], None]]] = deque()
         self._committing = False
@@ -243,8 +248,9 @@ class _Gated(Executor):
         now: Callable[[], int],
         report: Callable[[str, Attempted | Beat | Noted], None],
         gate: Callable[[Attempt], bool],
+        room: Room | None,
     ) -> None:
-        super().__init__(settings, now=now, lease_good=lambda: True, report=report)
+        super().__init__(settings, now=now, lease_good=lambda: True, report=report, room=room)
         self._gate = gate
 
     def start(self, attempt: Attempt) -> None:

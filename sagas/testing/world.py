@@ -9,6 +9,8 @@ class World(Protocol):
     """The participants of a test, fake or real, in this process.
 
     Steps are executed at least once: a participant must treat two calls with one idempotency key as one.
+    For transactional steps it also has an attribute `engine`, SQLAlchemy's, on a database of the test's: they
+    are executed there exactly once, with the help of a table `amends_transactions`.
     """
 
     def reset(self) -> Any:

@@ -19,9 +19,11 @@ FIGURES = {
     "C": {"p50_ms", "p99_ms"},
     "D": {"starts_per_second", "memory_per_sleeper", "database_per_sleeper", "serving_seconds", "idle_cpu"},
     "E": {"finished_seconds", "ready_seconds", "left", "twice", "lost"},
+    "F": {"waiting_per_second", "database_per_waiter", "signal_p50_ms", "p50_ms", "p99_ms"},
     "G": {"resumed_seconds", "resumed_short_seconds", "growth"},
     "I": {"first_ms", "last_ms", "position_ratio"},
     "J": {"undone_per_second", "calls_per_second", "cpu_us_per_call"},
+    "L": {"events_per_second", "received_per_second", "lost", "cpu_us_per_event"},
 }
 
 
@@ -47,6 +49,11 @@ def test_a_scenario_gives_its_figures(letter: str, tmp_path: Path) -> None:
 
 def test_a_killed_worker_loses_no_run(tmp_path: Path) -> None:
     _, figures = measured("E", tmp_path / "figures.json")
+    assert figures["lost"]["value"] == 0
+
+
+def test_events_into_keyed_runs_are_neither_lost_nor_doubled(tmp_path: Path) -> None:
+    _, figures = measured("L", tmp_path / "figures.json")
     assert figures["lost"]["value"] == 0
 
 

@@ -18,7 +18,9 @@ class Case:
     An unkilled run ends as the first of `ends` says, and leaves `stands` in the world; a killed one may end
     as any of them says: what was in flight may have landed. `directives` are for forward calls, `undoing`
     for compensations. `act` is what a person does: `cancel` or `abort` once the call `stop_at` was sent,
-    `undo` when the run has completed, the others (see `people.py`) when it is parked.
+    `undo` when the run has completed, the others (see `people.py`) when it is parked. `signals` are sent by
+    whoever drives it, again by each that comes after a killed one: at once, or once the run is dormant
+    (`to_dormant`).
     """
 
     name: str
@@ -29,11 +31,14 @@ class Case:
     undoing: Directives = field(default_factory=dict)
     act: str | None = None
     stop_at: str | None = None
+    signals: tuple[tuple[str, str], ...] = ()
+    to_dormant: bool = False
 
 
 BOOKED = ("car", "flight", "hotel")
 SOLD = ("goods", "hotel", "money")
 NO = ("refuse*",)
+TOLD = (("book", "flight"), ("book", "car"))
 
 CASES = (
     Case("linear", "linear", COMPLETED, BOOKED),
@@ -199,6 +204,11 @@ CASES = (
         {"money": ("close",)},
         act="resolve",
     ),
+    Case("signals, waited for", "told", COMPLETED, BOOKED, signals=TOLD, to_dormant=True),
+    Case("signals, sent early", "told", COMPLETED, BOOKED, signals=TOLD),
+    Case("signals, then refused", "told", UNDONE, directives={"car": NO}, signals=TOLD),
+    Case("signal against a timer", "told_in_time", COMPLETED, ("flight", "hotel"), signals=TOLD[:1]),
+    Case("signals, begun anew", "told_anew", COMPLETED, BOOKED, signals=(("book", "hotel"), *TOLD)),
 )
 
 CORE = (

@@ -130,6 +130,13 @@ def _amends(story: Story, history: History) -> Iterator[str]:
         yield f"S13: the run is {row.status} although something compensatable had landed"
 
 
+def _once(story: Story, _history: History) -> Iterator[str]:
+    """S17, of messages: each is taken once, whoever sent it how often."""
+    ids = [entry.meta["id"] for entry in story.entries if entry.kind is Kind.SIGNAL]
+    if len(ids) != len(set(ids)):
+        yield f"messages were taken twice: {ids}"
+
+
 def _write_ahead(story: Story, history: History) -> Iterator[str]:
     """S1, S9: every call of the world has an attempt on record; executed again means recorded again."""
     attempts: defaultdict[str, int] = defaultdict(int)
@@ -259,6 +266,7 @@ OF_EACH: tuple[Check, ...] = (
     _siblings,
     _order,
     _never_again,
+    _once,
 )
 
 

@@ -73,7 +73,7 @@ class Bench:
             self.world.direct(run, name, directives, verb="undo")
         with self.store() as ledger:
             spec = self.spec("drive", ledger, saga=case.saga, run=run, act=case.act, stop_at=case.stop_at)
-            spec["lease_ms"] = lease_ms
+            spec |= {"lease_ms": lease_ms, "signals": case.signals, "to_dormant": case.to_dormant}
             struck = [spec | asdict(blow) for blow in blows]
             yield Cycle(self, case, blows, run, ledger, spec, self.zygote.start(*struck, spec))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
-from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked
+from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked, Status
 from amends.sagas.registry import saga_named
 from tests.crash.participant import Participant
 from tests.crash.people import PERSON, person_acts
@@ -20,6 +20,8 @@ UNENDED = 3
 PARKED = 4
 RESULT_S = 40.0
 MOST_ACTS = 5
+LOOK_S = 0.02
+AT_ONCE = 8
 
 Spec = Mapping[str, Any]
 
@@ -76,13 +78,47 @@ async def start(spec: Spec) -> int:
     return ENDED
 
 
+async def tell(spec: Spec) -> int:
+    """Send messages to keyed runs, several at a time, starting those that aren't there."""
+    async with _coordinator(spec) as coordinator:
+        named, places = saga_named(spec["saga"]), asyncio.Semaphore(AT_ONCE)
+
+        async def one(run: str, number: int) -> None:
+            async with places:
+                await coordinator.signal_or_start(
+                    named,
+                    spec["most"],
+                    id=run,
+                    name="book",
+                    payload=f"{spec['teller']}-{number}",
+                    message_id=f"message-{number}",
+                )
+
+        await asyncio.gather(*(one(run, number) for number in spec["numbers"] for run in spec["runs"]))
+    return ENDED
+
+
+async def plan(spec: Spec) -> int:
+    """Put a schedule that occurs every second, and end."""
+    async with _coordinator(spec) as coordinator:
+        await coordinator.schedules.put(
+            spec["schedule"],
+            saga_named(spec["saga"]),
+            every=timedelta(seconds=1),
+            catch_up="all",
+            overlap=spec.get("overlap", "allow"),
+        )
+    return ENDED
+
+
 async def _start_all(coordinator: Coordinator, spec: Spec) -> None:
     named = saga_named(spec["saga"])
     await asyncio.gather(*(coordinator.start(named, id=run) for run in spec.get("runs", ())))
 
 
 async def _interfere(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
-    """Cancel or abort the run once a call was sent; a later child does so at once."""
+    """Send the run its signals; cancel or abort it once a call was sent, a later child at once."""
+    await _signal(coordinator, run, spec)
     name = spec.get("stop_at")
     if name is None:
         return
@@ -93,6 +129,17 @@ async def _interfere(coordinator: Coordinator, run: Run[Any], spec: Spec) -> Non
             await coordinator.operator(PERSON).abort(run.id)
         else:
             await run.cancel("the test says so")
+
+
+async def _signal(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
+    """Send all signals, as a sender does that doesn't know which of them it has sent before it was killed."""
+    signals = spec.get("signals", ())
+    with contextlib.suppress(RunEnded):
+        if signals and spec["to_dormant"] and not spec["number"]:
+            while await run.status() != Status.WAITING:  # noqa: ASYNC110 - only the database says so
+                await asyncio.sleep(LOOK_S)
+        for number, (name, payload) in enumerate(signals):
+            await coordinator.signal(run.id, name, payload, message_id=f"message-{number}")
 
 
 def _coordinator(spec: Spec) -> Coordinator:
@@ -107,7 +154,13 @@ def _coordinator(spec: Spec) -> Coordinator:
     )
 
 
-PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {"drive": drive, "work": work, "start": start}
+PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {
+    "drive": drive,
+    "work": work,
+    "start": start,
+    "tell": tell,
+    "plan": plan,
+}
 
 
 def play(spec: dict[str, Any]) -> int:

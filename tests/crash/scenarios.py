@@ -17,6 +17,7 @@ from amends.sagas import (
     Undo,
     continue_as_new,
     current_step,
+    receive,
     saga,
     savepoint,
     sleep,
@@ -392,3 +393,54 @@ async def begun_anew(*names: str) -> list[str]:
     if left[1:]:
         await continue_as_new(*left[1:])
     return ["hotel", "flight", "car"]
+
+
+@saga
+async def told() -> list[str]:
+    booked = [await book("hotel")]
+    async for name in receive(str, name="book"):
+        booked.append(await book(name))
+        if name == "car":
+            break
+    return booked
+
+
+@saga
+async def told_in_time() -> list[str]:
+    booked = [await book("hotel")]
+    while len(booked) < len(("hotel", "flight")):
+        try:
+            booked.append(await book(await receive(str, name="book", timeout=SOON)))
+        except TimeoutError:
+            await look("hotel")
+    return booked
+
+
+@saga
+async def told_anew(*booked: str) -> list[str]:
+    booked = (*booked, await book(await receive(str, name="book")))
+    if len(booked) < len(("hotel", "flight", "car")):
+        await continue_as_new(*booked)
+    return list(booked)
+
+
+@saga
+async def hears(most: int) -> list[str]:
+    """Receive so many messages; nothing is done about them, so that hundreds take no time."""
+    heard: list[str] = []
+    async for name in receive(str, name="book"):
+        heard.append(name)
+        if len(heard) == most:
+            break
+    return heard
+
+
+@saga
+async def books_all(most: int) -> list[str]:
+    """Book what so many messages say."""
+    booked: list[str] = []
+    async for name in receive(str, name="book"):
+        booked.append(await book(name))
+        if len(booked) == most:
+            break
+    return booked

@@ -12,7 +12,7 @@ from pathlib import Path
 from amends.sagas.exported import export_run
 from amends.sagas.testing.schedule import Scheduled, parse
 from amends.sagas.testing.subject import Subject
-from tests.golden.sagas import SHAPES
+from tests.golden.sagas import SHAPES, SIGNALS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -21,7 +21,7 @@ ROOT = HERE.parent.parent
 def record(name: str) -> str:
     """Play a saga and give its run as a JSON document."""
     saga, arguments, schedule = SHAPES[name]
-    stage = Subject.of(saga, arguments, None, None).play(Scheduled(parse(schedule)))
+    stage = Subject.of(saga, arguments, None, None, SIGNALS.get(name, ())).play(Scheduled(parse(schedule)))
     run = stage.run
     if run is None or not run.settled:
         raise SystemExit(f"{name} doesn't come to an end")

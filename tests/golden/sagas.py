@@ -6,7 +6,19 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from amends.sagas import Retry, Saga, Undo, continue_as_new, now, random, saga, sleep, step, uuid4
+from amends.sagas import (
+    Retry,
+    Saga,
+    Undo,
+    continue_as_new,
+    now,
+    random,
+    receive,
+    saga,
+    sleep,
+    step,
+    uuid4,
+)
 
 
 @step(name="golden.book", retry=Retry(attempts=3, wait=timedelta(seconds=5)), timeout=timedelta(seconds=60))
@@ -142,6 +154,46 @@ async def pages(page: int) -> float:
     return random().random()
 
 
+@saga(name="golden.paid")
+async def paid(what: str) -> list[int]:
+    await book(what)
+    first = await receive(int, name="paid")
+    rest = [await receive(int, name=name) for name in ("posted", "paid")]
+    await tell(what)
+    return [first, *rest]
+
+
+@saga(name="golden.paid in time")
+async def paid_in_time(what: str) -> list[str]:
+    """Ask in vain, get what came late, and leave a receiver that loses to a timer."""
+    got = []
+    try:
+        got.append(await receive(str, name="word", timeout=timedelta(days=1)))
+    except TimeoutError:
+        await book(what)
+    got.append(await receive(str, name="word"))
+    racers = [asyncio.ensure_future(receive(str, name="word")), asyncio.ensure_future(sleep(5))]
+    done, pending = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+    for loser in pending:
+        loser.cancel()
+    got.append(f"{len(done)} of {len(racers)}")
+    await book(what, 2)
+    async for word in receive(str, name="word"):
+        got.append(word)
+        break
+    return got
+
+
+@saga(name="golden.letters")
+async def letters(page: int, total: int) -> list[float]:
+    """Receive one number a page; those that are early carry over."""
+    total += await receive(int, name="number")
+    await book(f"page {page}", page)
+    if page < 3:
+        await continue_as_new(page + 1, total)
+    return [total, random().random()]
+
+
 SHAPES: dict[str, tuple[Saga[..., Any], tuple[Any, ...], str]] = {
     "nested": (nested, ("kettle",), ""),
     "nested-killed": (nested, ("kettle",), "call 2 killed after"),
@@ -161,5 +213,19 @@ SHAPES: dict[str, tuple[Saga[..., Any], tuple[Any, ...], str]] = {
     "reads": (reads, ("kettle",), ""),
     "reads-fail": (reads, ("kettle",), "call 2 fails"),
     "fails": (fails, ("kettle",), ""),
+    "paid": (paid, ("kettle",), ""),
+    "paid-killed": (paid, ("kettle",), "write 3 killed after"),
+    "paid-in-time": (paid_in_time, ("kettle",), "signal 1 late, signal 2 late"),
+    "letters": (letters, (1, 0), "signal 3 early"),
+    "letters-killed": (letters, (1, 0), "signal 3 early, call 2 killed after"),
 }
 """Each journal by its file's name: the saga, its arguments, and the schedule that it was recorded under."""
+
+SIGNALS: dict[str, list[tuple[str, Any]]] = {
+    "paid": [("posted", 2), ("paid", 1), ("paid", 3)],
+    "paid-killed": [("posted", 2), ("paid", 1), ("paid", 3)],
+    "paid-in-time": [("word", "late"), ("word", "second")],
+    "letters": [("number", 1), ("number", 10), ("number", 100)],
+    "letters-killed": [("number", 1), ("number", 10), ("number", 100)],
+}
+"""What the recorded runs were sent."""

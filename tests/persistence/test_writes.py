@@ -182,6 +182,30 @@ def test_an_end_loses_to_an_unread_message(worker: Worker, database: Database) -
     assert worker.change("a", ended(), mail=1) is Written.DONE
 
 
+@pytest.mark.parametrize(
+    ("kinds", "fate"),
+    [
+        (["signal", "signal"], Written.DONE),
+        (["cancel", "signal"], Written.BEATEN),
+        (["signal", "cancel", "signal"], Written.BEATEN),
+    ],
+)
+@pytest.mark.parametrize("together", [False, True], ids=["before", "in the same batch"])
+def test_an_end_overlooks_the_kinds_of_mail_that_it_names(
+    worker: Worker, database: Database, kinds: list[str], fate: Written, *, together: bool
+) -> None:
+    """S16: what an end loses to is found behind what it doesn't lose to."""
+    worker.start("a")
+    worker.claim()
+    worker.write(Write("a", inbox=InboxRow("a", "known", "cancel", 1)))
+    mail = [Write("a", inbox=InboxRow("a", f"m{n}", kind, 1)) for n, kind in enumerate(kinds)]
+    end = Write("a", worker.epoch, change=ended(), mail=1, despite=("signal",))
+    batches = [[*mail, end]] if together else [[one] for one in (*mail, end)]
+    receipts = [receipt for batch in batches for receipt in worker.write_together(batch)]
+    assert [receipt.written for receipt in receipts] == [*[Written.DONE] * len(mail), fate]
+    assert len(database.ended(["a"])) == (fate is Written.DONE)
+
+
 def test_end_and_cancel_in_one_batch_are_decided_in_their_order(worker: Worker, database: Database) -> None:
     """S16, both orders."""
     worker.start("a", "b")

@@ -112,8 +112,8 @@ class Worker:
         receipts = self.write_together([Write(i, start=new_run(i, saga=saga, at=when)) for i in ids])
         assert {receipt.written for receipt in receipts} == {Written.DONE}
 
-    def put(self, run_id: str, key: str, *, wake: Wake = Wake.NONE) -> Written:
-        row = InboxRow(run_id, key, "signal", self.database.now(), payload=key.encode())
+    def put(self, run_id: str, key: str, *, wake: Wake = Wake.NONE, kind: str = "signal") -> Written:
+        row = InboxRow(run_id, key, kind, self.database.now(), payload=key.encode())
         return self.write(Write(run_id, inbox=row, wake=wake)).written
 
     def enter(self, run_id: str, seq: int, payload: bytes = b"{}") -> Written:

@@ -8,7 +8,7 @@ from amends.persistence.records import Status
 from tests.sagas.simulated import Simulation
 
 PROGRESS, LAND, KILL, FREEZE, SHUT, STRAY_LANDS, BEFORE_WRITE, BEFORE_FIRST_WRITE, CANCEL = range(9)
-TIME_PASSES, ONE_PIECE_OF_NEWS, LANDED_UNTOLD, UNREAD_MAIL, FLUSH = range(9, 14)
+TIME_PASSES, ONE_PIECE_OF_NEWS, LANDED_UNTOLD, UNREAD_MAIL, FLUSH, POST, POST_AGAIN = range(9, 16)
 
 
 def play(simulation: Simulation, choices: Sequence[int] = (), most: int = 3_000) -> Simulation:
@@ -39,13 +39,19 @@ def _happen(run: Simulation, kind: int, which: int) -> bool:
         ONE_PIECE_OF_NEWS: bool(run.news),
         LANDED_UNTOLD: bool(run.flying),
         UNREAD_MAIL: bool(run.news),
+        POST: not run.ended and run.posted < len(run.letters),
+        POST_AGAIN: not run.ended and run.posted > 0,
     }
     if kind == TIME_PASSES:
-        return run.advance() or bool(run.news)
+        return run.advance() or bool(run.news) or run.posted < len(run.letters)
     if kind not in MISHAPS or not possible.get(kind, True):
         return _progress(run, which)
     MISHAPS[kind](run, which)
     return True
+
+
+def _post(run: Simulation, again: int = 0) -> None:
+    run.post(again)
 
 
 def _landed_untold(run: Simulation, which: int) -> None:
@@ -66,6 +72,8 @@ MISHAPS: dict[int, Callable[[Simulation, int], None]] = {
     LANDED_UNTOLD: _landed_untold,
     UNREAD_MAIL: lambda run, _: run.turn(),
     FLUSH: lambda run, _: run.flush(),
+    POST: lambda run, _: _post(run),
+    POST_AGAIN: lambda run, which: _post(run, 1 + which),
 }
 
 
@@ -79,7 +87,8 @@ def _progress(run: Simulation, which: int) -> bool:
     elif run.flying:
         run.land(which % len(run.flying))
     else:
-        return run.advance()
+        # Time passes first: a signal that nobody has sent by then comes too late for every timer.
+        return run.advance() or run.post()
     return True
 
 

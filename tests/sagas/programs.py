@@ -15,9 +15,11 @@ from amends.sagas import (
     Retry,
     Step,
     Undo,
+    continue_as_new,
     current_step,
     now,
     random,
+    receive,
     saga,
     savepoint,
     sleep,
@@ -28,6 +30,8 @@ from amends.sagas import (
 Node = dict[str, Any]
 WAIT = Retry(attempts=3, wait=timedelta(seconds=2))
 SHORT = timedelta(seconds=10)
+HEARD: list[tuple[asyncio.AbstractEventLoop, str, int]] = []
+"""What bodies have received, replays included; a body is its loop."""
 BOOKS: set[str] = set()
 """What probes look into where steps are really called: the keys of those that were."""
 
@@ -250,6 +254,25 @@ async def _child(_node: Node, parts: list[Node]) -> Any:
     return await program({"kind": "sequence", "parts": parts})
 
 
+async def _receive(node: Node, _parts: list[Node]) -> Any:
+    number = await receive(int, name=node["name"])
+    HEARD.append((asyncio.get_running_loop(), node["name"], number))
+    return [node["name"], number]
+
+
+async def _listen(node: Node, _parts: list[Node]) -> Any:
+    try:
+        number = await receive(int, name=node["name"], timeout=node["seconds"])
+    except TimeoutError:
+        return "nothing"
+    HEARD.append((asyncio.get_running_loop(), node["name"], number))
+    return [node["name"], number]
+
+
+async def _anew(_node: Node, parts: list[Node]) -> Any:
+    await continue_as_new({"kind": "sequence", "parts": parts})
+
+
 async def _raise(_node: Node, _parts: list[Node]) -> Any:
     raise ValueError("the body gives up")
 
@@ -270,6 +293,9 @@ BLOCKS = {
     "savepoint": _savepoint,
     "child": _child,
     "raise": _raise,
+    "receive": _receive,
+    "listen": _listen,
+    "anew": _anew,
 }
 
 
@@ -277,7 +303,10 @@ def _leaves(steps: Iterable[str]) -> st.SearchStrategy[Node]:
     call = st.sampled_from([*steps, "once", "thrice", "once"]).map(lambda kind: {"kind": kind, "n": 0})
     pause = st.sampled_from([0, 0.5, 3, 100]).map(lambda seconds: {"kind": "sleep", "seconds": seconds})
     other = st.sampled_from(["chance", "raise"]).map(lambda kind: {"kind": kind})
-    return st.one_of(call, call, call, pause, other)
+    asking = st.builds(lambda name: {"kind": "receive", "name": name}, st.sampled_from("ab"))
+    listening = st.builds(lambda name, seconds: {"kind": "listen", "name": name, "seconds": seconds},
+                          st.sampled_from("ab"), st.sampled_from([0, 0.5, 3, 100]))  # fmt: skip
+    return st.one_of(call, call, call, pause, other, asking, listening)
 
 
 def _blocks(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
@@ -302,15 +331,21 @@ def _blocks(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     return st.one_of(blocks, blocks, races, limits)
 
 
-def numbered(node: Node, count: list[int] | None = None) -> Node:
-    """Give every call of a tree a number of its own."""
+def numbered(node: Node, count: list[int] | None = None, *, below: bool = False) -> Node:
+    """Give every call of a tree a number of its own.
+
+    A child run is sent nothing: it doesn't wait for ever.
+    """
     count = [0] if count is None else count
     made = dict(node)
+    below = below or made["kind"] == "child"
+    if below and made["kind"] == "receive":
+        made |= {"kind": "listen", "seconds": 3}
     if made["kind"] in CALLS:
         count[0] += 1
         made["n"] = count[0]
     if "parts" in made:
-        made["parts"] = [numbered(part, count) for part in made["parts"]]
+        made["parts"] = [numbered(part, count, below=below) for part in made["parts"]]
     return made
 
 
@@ -318,6 +353,16 @@ def calls(node: Node) -> list[Node]:
     """Give the calls of a tree, in the order of their numbers."""
     own = [node] if node["kind"] in CALLS else []
     return own + [call for part in node.get("parts", []) for call in calls(part)]
+
+
+def letters(node: Node, numbers: dict[str, int] | None = None) -> list[tuple[str, int]]:
+    """Give signals enough for a tree: names, each with payloads that count from one."""
+    numbers = {} if numbers is None else numbers
+    found = []
+    if node["kind"] in ("receive", "listen"):
+        numbers[node["name"]] = numbers.get(node["name"], 0) + 1
+        found = [(node["name"], numbers[node["name"]])]
+    return found + [letter for part in node.get("parts", []) for letter in letters(part, numbers)]
 
 
 def past(before: list[Node], point: Node, after: list[Node]) -> Node:
@@ -344,8 +389,14 @@ def _points() -> st.SearchStrategy[Node]:
 
 
 undoable = _trees(ANYWHERE, 9).map(lambda node: numbered({"kind": "sequence", "parts": [node]}))
+begun_anew = st.builds(
+    lambda first, second: numbered(
+        {"kind": "sequence", "parts": [first, {"kind": "anew", "parts": [second]}]}
+    ),
+    _trees(ANYWHERE, 4), _trees(ANYWHERE, 4),
+)  # fmt: skip
 one_way = st.builds(
     past, st.lists(_trees(BEFORE, 4), max_size=2), _points(), st.lists(_trees(AFTER, 4), max_size=2)
 )
-programs = st.one_of(undoable, one_way)
-"""Sagas that can be undone at every point, and sagas with a pivot."""
+programs = st.one_of(undoable, undoable, one_way, one_way, begun_anew)
+"""Sagas that can be undone at every point, sagas with a pivot, and sagas that begin anew."""

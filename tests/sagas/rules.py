@@ -8,9 +8,11 @@ from amends.persistence.records import Status
 from amends.sagas.compensation import standing
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect
+from amends.sagas.reloading import reload
+from amends.sagas.run import LiveRun
 from amends.sagas.step_record import StepRecord, Undoing
-from tests.sagas.programs import Node, program
-from tests.sagas.simulated import Simulation, fold
+from tests.sagas.programs import HEARD, Node, letters, program
+from tests.sagas.simulated import LIMITS, Simulation, fold
 from tests.sagas.world import World
 
 
@@ -22,7 +24,7 @@ def simulate(
 ) -> Simulation:
     """Make a run of a random saga, with a script for each of its calls by number."""
     world = World(dict(enumerate(forward, 1)), dict(enumerate(backward, 1)))
-    return Simulation(program, {"node": node}, world, deadline_ms=deadline)
+    return Simulation(program, {"node": node}, world, deadline_ms=deadline, letters=letters(node))
 
 
 def shown(run: Simulation) -> str:
@@ -51,7 +53,7 @@ def broken_rules(run: Simulation) -> list[str]:
     entries = run.journal
     found = [*run.wrongs, *run.world.wrongs]
     found += _one_way(entries) + _never_again(entries) + _order(entries) + _settled_before_told(entries)
-    found += _keys(run) + _forward_behind_pivot(run)
+    found += _keys(run) + _forward_behind_pivot(run) + _received(run)
     if run.row.status is Status.PARKED:
         return found + _parked_names_owed(run)
     return found + _truthful(run) + _nothing_owed(run)
@@ -215,6 +217,45 @@ def _truthful_of(run: Simulation, step: StepRecord, *, listed: bool) -> list[str
     if not completed and stands and not listed and (step.landed or step.effect is Effect.IRREVERSIBLE):
         return [f"the effect of {step.ref} stands and isn't listed (S13)"]
     return []
+
+
+def _received(run: Simulation) -> list[str]:
+    """Section 3: signals are taken once and in order of sending, and received so by whoever asks."""
+    taken: dict[str, list[int]] = {}
+    for entry in run.journal:
+        if entry.kind is Kind.SIGNAL:
+            taken.setdefault(entry.name or "", []).append(int(entry.payload or b"0"))
+    found = [
+        f"the signals {name!r} were taken as {numbers}"
+        for name, numbers in taken.items()
+        if numbers != list(range(1, len(numbers) + 1))
+    ]
+    if run.row.status is not Status.COMPLETED:
+        return found
+    # The bodies that did it, one after the other: each has what the one before hasn't received.
+    ends = [entry.seq for entry in run.journal if entry.kind in (Kind.FLOOR, Kind.ENDED)]
+    heard: dict[str, list[int]] = {}
+    left: dict[str, list[int]] = {}
+    for seq in ends:
+        HEARD.clear()
+        live = LiveRun(program, run.row, LIMITS)
+        entries = [entry for entry in run.journal if entry.seq < seq]
+        reload(live, entries, [], entries[-1].at if entries else run.row.created_at)
+        if live.body is None:
+            return [*found, f"the body doesn't come to entry {seq}: {live.park_reason}"]
+        for loop, name, number in HEARD:
+            # Before a floor the replay begins anew too: that body's turn comes next.
+            if seq == ends[-1] or loop is not live.body.loop:
+                heard.setdefault(name, []).append(number)
+        left = {}
+        for letter in live.body.mailbox.left:
+            left.setdefault(letter.name, []).append(int(letter.payload))
+        live.close()
+    return found + [
+        f"of the signals {name!r}, {numbers}, the body got {heard.get(name)}, and left {left.get(name)}"
+        for name, numbers in taken.items()
+        if heard.get(name, []) + left.get(name, []) != numbers
+    ]
 
 
 def _nothing_owed(run: Simulation) -> list[str]:

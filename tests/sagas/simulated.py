@@ -9,6 +9,7 @@ from typing import Any
 
 from amends.persistence.records import EntryRow, InboxRow, RunChange, RunRow, Status
 from amends.sagas import Saga
+from amends.sagas.held import overlooked
 from amends.sagas.history import History
 from amends.sagas.journal import Entry, Kind, from_row
 from amends.sagas.late import late_message
@@ -58,6 +59,8 @@ class Simulation:
     wake_at: int | None = None
     wrongs: list[str] = field(default_factory=list)
     ticks: int = 0
+    letters: Sequence[tuple[str, int]] = ()
+    posted: int = 0
     row: RunRow = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,6 +181,17 @@ class Simulation:
             due = self.now
         self.row = replace(self.row, mail=number, due_at=due)
 
+    def post(self, again: int = 0) -> bool:
+        """Send the next signal, or one that was sent before once more; tell whether there was any."""
+        if self.ended or not (again or self.posted < len(self.letters)):
+            return False
+        self.posted += not again
+        number = self.posted if not again else 1 + again % self.posted
+        name, value = self.letters[number - 1]
+        meta = {"name": name, "id": f"letter-{number}"}
+        self.tell(Kind.SIGNAL, f"signal:letter-{number}", meta, str(value).encode())
+        return True
+
     def read_mail(self) -> None:
         """Bring unread inbox rows to the worker."""
         known = {row.number for row in self.news if isinstance(row, InboxRow)} | self.taken
@@ -213,8 +227,7 @@ class Simulation:
             return
         change = turn.change
         if turn.durable:
-            unread = self.live is not None and self.row.mail > self.live.mail
-            if change is not None and change.release and unread:
+            if change is not None and change.release and self._unread(overlooked(change)):
                 self._beaten(news)
                 return
             self._apply(turn)
@@ -230,6 +243,11 @@ class Simulation:
         for attempt in turn.attempts:
             self._check_written(attempt)
             self.flying.append(Flight(attempt, self.now))
+
+    def _unread(self, overlooked: Sequence[str]) -> bool:
+        """Tell whether there is mail that the run doesn't know and that matters to what it writes."""
+        known = self.row.mail if self.live is None else self.live.mail
+        return any(row.number > known and row.kind not in overlooked for row in self.inbox)
 
     def _beaten(self, news: list[News]) -> None:
         """Load the run again, with what the beaten turn knew and with the mail that beat it."""

@@ -148,6 +148,7 @@ async def test_signals_of_one_name_come_in_the_order_of_sending(database_url: st
 
 @on_a_loop
 async def test_the_same_message_is_received_once(database_url: str) -> None:
+    """S17, of messages: their ids make them one."""
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(many, 2, id="many")
         for _ in range(10):
@@ -318,6 +319,7 @@ async def test_a_signal_that_a_stranger_got_wrong_is_an_error_in_the_body(sqlite
 
 @on_a_loop
 async def test_an_ended_run_and_an_unknown_one_are_told_apart(database_url: str) -> None:
+    """S16: what comes after the end is refused, and the sender hears of it."""
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(one, id="one")
         await coordinator.signal("one", "paid", Payment(amount=7))
@@ -368,7 +370,7 @@ async def test_signals_are_replayed_and_not_received_again(database_url: str) ->
 
 @on_a_loop
 async def test_a_new_beginning_keeps_what_was_not_received(database_url: str) -> None:
-    """The inbox carries over (section 2, continue_as_new)."""
+    """L1: the inbox carries over (section 2, continue_as_new)."""
 
     @saga(name="signals.pages")
     async def pages(total: int, rounds: int) -> int:

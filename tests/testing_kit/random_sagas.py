@@ -11,8 +11,11 @@ KINDS = ["sequence", "gather", "collect", "group", "limited", "try", "finally", 
 
 
 def tree(seed: int) -> Node:
-    """Grow the saga of a seed; every third one has a point of no return."""
+    """Grow the saga of a seed; every third one has a point of no return, every seventh begins anew."""
     rng = random.Random(seed)  # noqa: S311 - it must repeat
+    if seed % 7 == 1:
+        again = {"kind": "anew", "parts": _some(rng, ANYWHERE, 2)}
+        return numbered({"kind": "sequence", "parts": [*_some(rng, ANYWHERE, 2), again]})
     if seed % 3:
         return numbered({"kind": "sequence", "parts": _some(rng, ANYWHERE, 3)})
     return past(_some(rng, BEFORE, 2), _point(rng), _some(rng, AFTER, 2))
@@ -44,8 +47,12 @@ def _node(rng: random.Random, steps: Iterable[str], depth: int) -> Node:
 
 def _leaf(rng: random.Random, steps: Iterable[str]) -> Node:
     chance = rng.random()
-    if chance < 0.8:
+    if chance < 0.7:
         return {"kind": rng.choice([*steps, "once", "thrice", "once"]), "n": 0}
+    if chance < 0.75:
+        return {"kind": "receive", "name": rng.choice("ab")}
+    if chance < 0.8:
+        return {"kind": "listen", "name": rng.choice("ab"), "seconds": rng.choice([0, 0.5, 3, 100])}
     if chance < 0.9:
         return {"kind": "sleep", "seconds": rng.choice([0, 0.5, 3, 100])}
     return {"kind": rng.choice(["chance", "raise"])}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from amends.sagas.testing import SimulationFailed, simulate
-from tests.sagas.programs import BOOKS, program
+from tests.sagas.programs import BOOKS, letters, program
 from tests.testing_kit import shops
 from tests.testing_kit.random_sagas import tree
 from tests.testing_kit.shops import SHOP
@@ -25,7 +25,8 @@ def ends_of(seeds: Iterable[int]) -> set[str]:
     ends: set[str] = set()
     for seed in seeds:
         BOOKS.clear()
-        ends |= set(simulate(program, tree(seed), seeds=[seed]).ends)
+        node = tree(seed)
+        ends |= set(simulate(program, node, seeds=[seed], signals=letters(node)).ends)
     return ends
 
 
@@ -93,7 +94,8 @@ def hashes(seeds: Iterable[int]) -> str:
     found = []
     for seed in seeds:
         BOOKS.clear()
-        found.append(simulate(program, tree(seed), seeds=[seed]).hash)
+        node = tree(seed)
+        found.append(simulate(program, node, seeds=[seed], signals=letters(node)).hash)
     return " ".join(found)
 
 

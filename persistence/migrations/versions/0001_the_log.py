@@ -20,7 +20,7 @@ def upgrade() -> None:
     """Make all tables."""
     tables = context.config.attributes["tables"]
     maker = _Maker(tables.schema, tables.version.removesuffix("version"))
-    for make in (
+    makers = (
         _runs,
         _attributes,
         _journal,
@@ -30,8 +30,10 @@ def upgrade() -> None:
         _workers,
         _schedules,
         _outbox,
+        _transactions,
         _audit,
-    ):
+    )
+    for make in makers:
         make(maker)
 
 
@@ -108,6 +110,7 @@ def _runs(maker: _Maker) -> None:
         _number("parent_ref", nullable=True),
         _key("root", nullable=True),
         _text("no_pivot", nullable=True),
+        _number("scheduled_for", nullable=True),
         _text("waits_for", nullable=True),
         _text("attributes", nullable=True),
         _text("progress", nullable=True),
@@ -239,13 +242,26 @@ def _schedules(maker: _Maker) -> None:
         _key("id"),
         _text("saga"),
         _text("version"),
-        _text("cron"),
-        _text("timezone"),
         _bytes("input"),
+        sa.Column("format", sa.SmallInteger, nullable=False),
+        _text("definition"),
+        sa.Column("paused", sa.Boolean, nullable=False),
         _number("next_at", nullable=True),
+        _number("waiting_at", nullable=True),
+        _key("last_run", nullable=True),
+        _number("last_at", nullable=True),
+        _number("started"),
+        _number("skipped"),
+        _number("last_skipped_at", nullable=True),
+        _number("created_at"),
         _number("updated_at"),
+        _number("revision"),
         maker.primary("schedules", "id"),
+        maker.check("schedules", "paused_rests", "NOT paused OR (next_at IS NULL AND waiting_at IS NULL)"),
+        maker.check("schedules", "counts", "started >= 0 AND skipped >= 0 AND revision > 0"),
     )
+    maker.index("schedules", "due", "next_at", where="next_at IS NOT NULL")
+    maker.index("schedules", "waiting", "waiting_at", where="waiting_at IS NOT NULL")
 
 
 def _outbox(maker: _Maker) -> None:
@@ -260,6 +276,23 @@ def _outbox(maker: _Maker) -> None:
         maker.primary("outbox", "number"),
     )
     maker.index("outbox", "unsent", "number", where="sent_at IS NULL")
+
+
+def _transactions(maker: _Maker) -> None:
+    maker.table(
+        "transactions",
+        _key("key"),
+        _key("run_id"),
+        _bytes("result", nullable=True),
+        _number("refused"),
+        _number("landed_at", nullable=True),
+        _number("undone_at", nullable=True),
+        maker.primary("transactions", "key"),
+        maker.check(
+            "transactions", "says_something", "refused > 0 OR landed_at IS NOT NULL OR undone_at IS NOT NULL"
+        ),
+    )
+    maker.index("transactions", "of_run", "run_id")
 
 
 def _audit(maker: _Maker) -> None:

@@ -10,8 +10,10 @@ from amends.cli.acts import abort, resolve, resume, retry, skip, undo, waive
 from amends.cli.audit import audit, owed
 from amends.cli.db import app as db
 from amends.cli.group import Group
+from amends.cli.people import approvals, approve, reject
 from amends.cli.runs import export, runs, show
-from amends.cli.signal import signal
+from amends.cli.schedules import app as schedules
+from amends.cli.signal import signal, wake
 from amends.cli.start import cancel, start
 from amends.cli.watch import watch
 from amends.cli.worker import worker
@@ -58,6 +60,10 @@ app.command()(show)
 app.command()(watch)
 app.command()(export)
 app.command()(signal)
+app.command()(wake)
+app.command()(approvals)
+app.command()(approve)
+app.command()(reject)
 app.command()(cancel)
 app.command()(retry)
 app.command()(resolve)
@@ -68,4 +74,5 @@ app.command()(abort)
 app.command()(undo)
 app.command()(audit)
 app.command()(owed)
+app.add_typer(schedules, name="schedules")
 app.add_typer(db, name="db")

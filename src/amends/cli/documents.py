@@ -38,6 +38,7 @@ def run_document(run: RunRow, view: View) -> Document:
         "deadline_at": words.iso(run.deadline_at),
         "worker": run.owner,
         **shown.as_json(attributes_of(run.attributes), progress_in(run.progress)),
+        "scheduled_for": words.iso(run.scheduled_for),
     }
 
 

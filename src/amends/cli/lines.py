@@ -155,7 +155,8 @@ def _again(event: Event) -> str:
 
 
 def _timer(event: Event, _now: int) -> str:
-    return "a timer fired" if event.took is None else "waited"
+    by = event.detail.get("by")
+    return f"woken by {flat(str(by))}" if by else "a timer fired" if event.took is None else "waited"
 
 
 def _wait(event: Event, now: int) -> str:
@@ -169,6 +170,25 @@ def _signal(event: Event, _now: int) -> str:
     name, payload = event.step or event.detail.get("name"), event.detail.get("payload")
     told = "" if payload in (None, "null") else f": {_short(flat(str(payload)))}"
     return f"signal {name!r}{told}{' (not taken yet)' if event.state == 'unread' else ''}"
+
+
+def _approval(event: Event, _now: int) -> str:
+    if event.what == "approval":
+        return f"asks for approval {event.detail.get('id')}: {flat(str(event.step))}"
+    if event.what == "reminded":
+        return f"nobody has decided yet: {flat(str(event.step))}"
+    if event.what == "escalated":
+        return f"others may decide as well, {', '.join(event.detail.get('to', ()))}: {flat(str(event.step))}"
+    if event.what == "withdrawn":
+        return f"waits for approval no more: {flat(str(event.step))}"
+    outcome, by = event.detail.get("outcome"), event.detail.get("by")
+    about = flat(str(event.step)) if event.step else event.detail.get("id")
+    told = f"{outcome}{f' by {flat(str(by))}' if by else ''}: {about}"
+    return f"{told} (not taken yet)" if event.state == "unread" else told
+
+
+def _wake(event: Event, _now: int) -> str:
+    return f"told to wake up{_by(event)} (not taken yet)"
 
 
 def _cancel(event: Event, _now: int) -> str:
@@ -278,6 +298,12 @@ TELL: dict[str, Callable[[Event, int], str]] = {
     "timer": _timer,
     "wait": _wait,
     "signal": _signal,
+    "approval": _approval,
+    "reminded": _approval,
+    "escalated": _approval,
+    "decided": _approval,
+    "withdrawn": _approval,
+    "wake": _wake,
     "cancel": _cancel,
     "operator": _operator,
     "retry": _retry,

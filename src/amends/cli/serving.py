@@ -22,6 +22,7 @@ from amends.cli.output import write
 from amends.cli.reading import shown
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.garbage import collect_less_often
+from amends.sagas.webhook_urls import Webhooks
 
 LEFTOVERS = 3.0
 """Seconds that threads of the application get to end once everything is drained."""
@@ -43,6 +44,7 @@ class Serving:
     max_steps: int
     threads: int
     log_level: str | None
+    webhooks: Webhooks | None
 
     def coordinator(self) -> Coordinator:
         """Make the coordinator that does it."""
@@ -53,6 +55,7 @@ class Serving:
             max_steps=self.max_steps,
             threads=self.threads,
             grace=dt.timedelta(seconds=self.grace),
+            webhooks=self.webhooks,
         )
 
 

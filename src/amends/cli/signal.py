@@ -1,4 +1,4 @@
-"""`amends signal`: a message to a run that waits for one."""
+"""`amends signal`, `amends wake`: messages to runs that wait."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from amends.cli.options import DEFAULT_DATABASE, Database, Modules, RunId
+from amends.cli.options import DEFAULT_DATABASE, By, Database, Modules, RunId
 
 
 def signal(
@@ -27,3 +27,10 @@ def signal(
     from amends.cli.signalling import send_signal  # noqa: PLC0415 - heavy
 
     send_signal(database, run, name, module or (), given=payload, message_id=id)
+
+
+def wake(run: RunId, *, by: By = None, database: Database = DEFAULT_DATABASE) -> None:
+    """Wake a run that sleeps: its sleeping ends now, and not when it is over."""
+    from amends.cli.signalling import wake_run  # noqa: PLC0415 - heavy
+
+    wake_run(database, run, by=by)

@@ -44,6 +44,15 @@ def worker(
     threads: Annotated[
         int, typer.Option(metavar="N", min=1, max=MOST, help="Threads for steps that aren't async.")
     ] = 32,
+    webhooks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="AMENDS_WEBHOOKS_URL",
+            show_envvar=False,
+            help="Where the URLs of webhook() lead; AMENDS_WEBHOOKS_URL, with AMENDS_WEBHOOKS_SECRETS.",
+        ),
+    ] = None,
     log_level: Annotated[
         LogLevel | None,
         typer.Option(
@@ -59,6 +68,8 @@ def worker(
     """
     from amends.cli.modules import imported, sagas_in  # noqa: PLC0415 - heavy
     from amends.cli.serving import Serving, serve  # noqa: PLC0415 - heavy
+    from amends.cli.webhooks import webhooks_at  # noqa: PLC0415 - heavy
 
+    lead = webhooks_at(webhooks)
     sagas = sagas_in([imported(module) for module in modules])
-    serve(Serving(database, sagas, until_idle, grace, max_running, max_steps, threads, log_level))
+    serve(Serving(database, sagas, until_idle, grace, max_running, max_steps, threads, log_level, lead))
