@@ -154,7 +154,8 @@ class Scheduler:
                 # Held by nobody for a moment, and not idle.
                 await asyncio.wait(self._reloads)
                 continue
-            dues = (await self.read(self._database.next_due, self._serves()), await self._ticker.next_due())
+            # In this order: what is ticked in between is a run by the time that runs are looked at.
+            dues = (await self._ticker.next_due(), await self.read(self._database.next_due, self._serves()))
             due = min((due for due in dues if due is not None), default=None)
             if due is None or due > self._database.now():
                 return due

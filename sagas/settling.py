@@ -90,6 +90,8 @@ def settle(run: LiveRun, now: int) -> None:
             _undo_beside(run, now)
             _roll_back(run, now)
             _start_over(run, now)
+        # What the body has given up may have been the pivot that a cancel or the deadline waited for.
+        turn_round(run, now)
         if run.body is not None and run.body.returned:
             _body_ended(run, run.body, now)
     if run.history.compensating:

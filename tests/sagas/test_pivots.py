@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable
 from typing import Any
@@ -321,3 +322,38 @@ async def test_a_probe_says_what_became_of_a_pivot(database_url: str) -> None:
     async with Coordinator(database_url) as coordinator:
         assert await (await coordinator.start(body)).result() == "found"
     assert DONE == ["look", "look"]
+
+
+@step(
+    name="pivots.patient",
+    effect="pivot",
+    retry=Retry(attempts=3, wait=dt.timedelta(hours=2), on=ValueError),
+    no_effect=(ValueError,),
+)
+async def patient() -> None:
+    raise ValueError("not now")
+
+
+@saga(name="pivots.impatient")
+async def impatient() -> str:
+    try:
+        async with asyncio.timeout(3_600):
+            await patient()
+    except TimeoutError:
+        pass
+    return "without it"
+
+
+@on_a_loop
+async def test_a_cancel_that_waited_for_a_pivot_comes_when_the_body_gives_it_up(database_url: str) -> None:
+    """S14, S16: given up and not landed, so there is a way back; the end that follows at once loses to it."""
+    clock = Clock()
+    async with Coordinator(database_url, clock=clock) as coordinator:
+        run = await coordinator.start(impatient, id="i")
+        await coordinator.run_until_idle()
+        await run.cancel()
+        await coordinator.run_until_idle()
+        assert Kind.SWITCH not in await kinds(run)
+        clock.move(dt.timedelta(hours=1))
+        await coordinator.run_until_idle()
+        assert await ended(run) is Status.CANCELLED
