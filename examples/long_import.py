@@ -60,9 +60,8 @@ async def watch() -> None:
         try:
             run = await coordinator.get(IMPORT)
         except RunNotFound:
-            async for change in coordinator.watch(attributes={"customer": "C-7"}):
-                run = await coordinator.get(change.run_id)
-                break
+            begun = await anext(coordinator.watch(attributes={"customer": "C-7"}))
+            run = await coordinator.get(begun.run_id)
         async for change in run.watch():
             shown = change.progress
             told = "" if shown is None else f", {shown.done} of {shown.total} {shown.text}"

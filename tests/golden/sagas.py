@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from amends.sagas import (
@@ -15,6 +15,8 @@ from amends.sagas import (
     random,
     receive,
     saga,
+    set_attributes,
+    set_progress,
     sleep,
     step,
     uuid4,
@@ -194,6 +196,26 @@ async def letters(page: int, total: int) -> list[float]:
     return [total, random().random()]
 
 
+@step(name="golden.count")
+async def count(what: str) -> None:
+    set_progress(1, 2, what)
+    set_attributes(counted=True)
+
+
+@saga(name="golden.shows")
+async def shows(what: str) -> str:
+    set_attributes(what=what, number=2.5, since=datetime(2026, 1, 1, tzinfo=UTC))
+    set_progress(0, 2)
+    await look(what)
+    set_progress(1, 2)
+    await book(what)
+    await count(what)
+    await sleep(timedelta(hours=1))
+    set_attributes(number=None)
+    set_progress(2, 2, "done")
+    return what
+
+
 SHAPES: dict[str, tuple[Saga[..., Any], tuple[Any, ...], str]] = {
     "nested": (nested, ("kettle",), ""),
     "nested-killed": (nested, ("kettle",), "call 2 killed after"),
@@ -213,6 +235,8 @@ SHAPES: dict[str, tuple[Saga[..., Any], tuple[Any, ...], str]] = {
     "reads": (reads, ("kettle",), ""),
     "reads-fail": (reads, ("kettle",), "call 2 fails"),
     "fails": (fails, ("kettle",), ""),
+    "shows": (shows, ("kettle",), ""),
+    "shows-killed": (shows, ("kettle",), "call 3 killed after"),
     "paid": (paid, ("kettle",), ""),
     "paid-killed": (paid, ("kettle",), "write 3 killed after"),
     "paid-in-time": (paid_in_time, ("kettle",), "signal 1 late, signal 2 late"),
