@@ -234,7 +234,7 @@ class Coordinator:
         """Watch runs: `async for` gives each change of theirs from now on, made by any process.
 
         Only of runs that have this `status` after it, are of this `saga`, and have all these `attributes`.
-        What is there already, `list` tells: begin to watch first, then list. See also `Run.watch`.
+        What is there already, `list` tells, asked once the watch is `ready`. See also `Run.watch`.
         Raises `InputInvalid`, and `CoordinatorClosed` when the coordinator closes.
 
         >>> async for change in coordinator.watch(saga="import"):

@@ -198,7 +198,9 @@ class SyncWatch:
 
     def __init__(self, thread: LoopThread, watch: Callable[[], Watch]) -> None:
         async def begun() -> Watch:
-            return watch()
+            made = watch()
+            await made.ready()
+            return made
 
         self._thread = thread
         self._watch = thread.call(begun())

@@ -69,7 +69,7 @@ class Watch:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.begun = False
+        self._begun = asyncio.Event()
         self._pending: dict[str, Change] = {}
         self._error: Exception | None = None
         self._over = False
@@ -91,6 +91,24 @@ class Watch:
             await self._event.wait()
         raise StopAsyncIteration
 
+    async def ready(self) -> None:
+        """Wait until the watching has begun: whatever is committed from then on is seen.
+
+        Before that it may be missed, but for what the first change of a single run shows.
+        """
+        await self._begun.wait()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether the watching has begun."""
+        return self._begun.is_set()
+
+    def begin(self) -> None:
+        """Note that it has begun."""
+        self._begun.set()
+
     def offer(self, change: Change) -> None:
         """Take a change."""
         earlier = self._pending.pop(change.run_id, None)
@@ -101,6 +119,7 @@ class Watch:
         """End it by an error, behind the changes that are there."""
         self._error = error
         self._event.set()
+        self._begun.set()
 
 
 def change_of(info: RunInfo, before: RunInfo | None, at: dt.datetime) -> Change:

@@ -137,7 +137,7 @@ class Watching:
                 if watch.wanted.run_id == row.id:
                     watch.offer(change_of(info, None, at))
         for watch in fresh:
-            watch.begun = True
+            watch.begin()
             run_id = watch.wanted.run_id
             if run_id is not None and run_id not in there:
                 watch.fail(RunNotFound(f"there is no run {run_id!r} in this database"))
