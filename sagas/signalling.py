@@ -149,8 +149,11 @@ def checked_name(name: object) -> None:
 
 
 def _checked(message_id: object) -> str:
-    fits = isinstance(message_id, str) and 0 < len(message_id) <= LONGEST_MESSAGE_ID
-    if not isinstance(message_id, str) or not fits or not message_id.isprintable():
+    if (
+        not isinstance(message_id, str)
+        or not 0 < len(message_id) <= LONGEST_MESSAGE_ID
+        or not message_id.isprintable()
+    ):
         raise InputInvalid(
             f"a message's id is a printable text of 1 to {LONGEST_MESSAGE_ID} characters, not {message_id!r}"
         )
