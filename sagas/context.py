@@ -17,6 +17,7 @@ from amends.sagas.errors import OutsideRun
 if TYPE_CHECKING:
     from amends.sagas.mailbox import Letter
     from amends.sagas.notes import Notes
+    from amends.sagas.outbox import Outbox
     from amends.sagas.request import Answer, Request
     from amends.sagas.saga import Saga
     from amends.sagas.savepoints import Savepoints
@@ -94,6 +95,17 @@ class CurrentStep:
     details: Any = None
     beat: Callable[[Any], None] | None = field(default=None, repr=False)
     note: Callable[[Notes], None] | None = field(default=None, repr=False)
+    box: Outbox | None = field(default=None, repr=False)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What leaves with the commit of this transaction. Raises `OutsideRun` in a step that is none."""
+        if self.box is None:
+            raise OutsideRun(
+                f"step {self.name!r} has no outbox: only a @transaction commits together with what it sends. "
+                "Make it one, or start the run with a coordinator"
+            )
+        return self.box
 
     def heartbeat(self, details: Any = None) -> None:
         """Tell that the attempt is alive, from any thread; `details`, as JSON, reach the next attempt.

@@ -102,8 +102,9 @@ class Turn:
     """What one turn wants written, and what is to be done once it is.
 
     `attempts` start after the commit; where `durable` is false nothing has to be written first. `starts` are
-    child runs, `tells` messages to other runs, `asks` and `closes` approvals, all written with the turn.
-    `contends` tells that it must lose to a message that the run hasn't taken.
+    child runs and those that tell others of this one, `tells` messages to other runs, `asks` and `closes`
+    approvals, all written with the turn. `contends` tells that it must lose to a message that the run hasn't
+    taken.
     `wake_at` is when the run has to be looked at again without news; `idle` says that nothing of it is
     under way in this process. `needs` names a handler that this process lacks, `shown` is what the run shows
     of itself, where that has changed.
@@ -127,3 +128,7 @@ class Turn:
     parked: str = ""
     needs: str | None = None
     shown: Shown | None = None
+
+    def start(self, *runs: NewRun) -> None:
+        """Have runs started with the turn."""
+        self.starts.update((run.id, run) for run in runs)

@@ -134,6 +134,8 @@ class Step(Generic[P, R]):
 
     given: Given | None = None
     """What its function is given beside its arguments, as a transaction."""
+    parks = False
+    """Whether a person is asked when its attempts are used up, before it counts as failed."""
 
     def __init__(
         self,
