@@ -52,8 +52,10 @@ class RunningBody(Protocol):
     def now_ms(self) -> int:
         """Give the run's time in milliseconds since the epoch."""
 
-    def step(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-        """Issue a step or a child run and wait for its result."""
+    def step(
+        self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any], beside: object = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Issue a step or a child run and wait for its result; `beside` goes along unrecorded."""
 
     def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, NoReturn]:
         """Begin anew with other input."""
@@ -96,6 +98,7 @@ class CurrentStep:
     beat: Callable[[Any], None] | None = field(default=None, repr=False)
     note: Callable[[Notes], None] | None = field(default=None, repr=False)
     box: Outbox | None = field(default=None, repr=False)
+    beside: Any = field(default=None, repr=False)
 
     @property
     def outbox(self) -> Outbox:

@@ -351,4 +351,5 @@ class Executor:
             functools.partial(self._beat, flight),
             flight.notebook.add,
             None if flight.work is None else flight.work.outbox,
+            attempt.beside,
         )

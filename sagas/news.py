@@ -23,7 +23,7 @@ class Attempt:
 
     `arguments` and `result` are JSON; `result`, `outcome`, `cause` and `forward_key` are for compensations;
     `probing` tells that the step's probe is to be asked instead; `details` are the last heartbeat's, `known`
-    are the attributes that the run has.
+    are the attributes that the run has, `beside` is what the body hands over unrecorded.
     """
 
     run_id: str
@@ -41,6 +41,7 @@ class Attempt:
     probing: bool = False
     details: bytes | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
+    beside: object = None
 
     @property
     def undoing(self) -> bool:
