@@ -77,7 +77,7 @@ class ScriptedModel:
         if place < len(self._answers):
             return self._answers[place]
         raise Fatal(
-            f"ScriptedModel {self._name!r}: answer {place + 1} is asked for, and there are {place} at most"
+            f"ScriptedModel {self._name!r}: there is no answer number {place + 1}; it has {len(self._answers)}"
         )
 
 

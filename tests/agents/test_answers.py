@@ -257,6 +257,7 @@ messages = st.fixed_dictionaries(
         "function_call": anything,
     },
 )
+FIELDS = ("content", "call_id", "id", "arguments", "phase", "encrypted_content", "status")
 items = st.lists(
     anything
     | st.fixed_dictionaries(
