@@ -1,6 +1,7 @@
 """Customers, five flaky services, and a worker that is killed twice: each is onboarded whole, or not at all.
 
-`python examples/onboarding/demo.py [--customers 12] [--seed 1]` exits with 1 if the services' book says otherwise.
+`python examples/onboarding/demo.py [--customers 12] [--seed 1]` exits with 1 if the services' own book says
+otherwise.
 """
 
 import argparse
@@ -64,9 +65,7 @@ def demo(folder: Path, number: int, seed: int) -> int:
         for effects in KILLED_AFTER:
             show(services, effects * number)
             end(worker)
-            print(
-                f"demo: killed the worker, process {worker.pid}, with SIGKILL; another one starts", flush=True
-            )
+            print(f"demo: killed the worker, process {worker.pid}; another one starts", flush=True)
             worker = run(*command)
         threading.Thread(target=show, args=(services,), daemon=True).start()
         ends = dict(line.split(",")[0].split()[1::2] for line in show(worker) if " is " in line)

@@ -1,7 +1,7 @@
 """Onboard customers over flaky APIs: all of it or nothing, however often something fails or this is killed.
 
-`python onboarding.py DATABASE SERVICES [--customers 12]` starts a run for each customer and prints how it ended;
-killed and started again it goes on. Every third customer wants a workspace that can't be built.
+`python onboarding.py DATABASE SERVICES [--customers 12]` starts a run for each customer and prints how it
+ended; killed and started again it goes on. Every third customer wants a workspace that can't be built.
 """
 
 import argparse

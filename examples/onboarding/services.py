@@ -1,4 +1,4 @@
-"""Five services of other people, in one process: accounts, workspaces, contacts, mails, events. All are flaky.
+"""Five flaky services of other people, in one process: accounts, workspaces, contacts, mails, events.
 
 `python services.py [--book services.db] [--port 0] [--trouble 0.3] [--seed 1] [--down events]`
 
@@ -200,22 +200,24 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, key: str, body: Mapping[str, Any]) -> Answer:
         url = urlsplit(self.path)
         reference = parse_qs(url.query).get("reference", [""])[0]
-        services = self.services
+        collection, *names = (unquote(part) for part in url.path.strip("/").split("/"))
         try:
-            match self.command, [unquote(part) for part in url.path.strip("/").split("/")]:
-                case "POST", [("accounts" | "workspaces" | "contacts" | "mails" | "events") as collection]:
-                    return services.post(collection, key, body)
-                case "GET", ["workspaces", name]:
-                    return services.look(name)
-                case "GET", ["contacts"]:
-                    return services.find(reference)
-                case "DELETE", ["contacts"]:
-                    return services.remove(reference)
-                case "DELETE", [collection, name]:
-                    return services.delete(collection, name)
+            match self.command, collection, names:
+                case "POST", "accounts" | "workspaces" | "contacts" | "mails" | "events", []:
+                    answer = self.services.post(collection, key, body)
+                case "GET", "workspaces", [name]:
+                    answer = self.services.look(name)
+                case "GET", "contacts", []:
+                    answer = self.services.find(reference)
+                case "DELETE", "contacts", []:
+                    answer = self.services.remove(reference)
+                case "DELETE", _, [name]:
+                    answer = self.services.delete(collection, name)
+                case _:
+                    answer = GONE
         except CalledTooLate as error:
-            return 409, {"error": str(error)}
-        return GONE
+            answer = 409, {"error": str(error)}
+        return answer
 
     def _give(
         self, status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None
