@@ -364,7 +364,12 @@ class LiveRun:
             taking.lose(self, step, now, drained=True)
 
     def _rest(self, now: int) -> int | None:
-        """Say how long a run stays in memory that may soon hear more: of child runs, or by signals."""
+        """Say how long a run stays in memory that may soon hear more: of child runs, or by signals.
+
+        One that was lost with its worker doesn't stay: while it is held, others of that kind may have to wait.
+        """
+        if self.lost:
+            return None
         until = self.busy_at + self.limits.dormant_after_ms
         listens = self.body is not None and bool(self.body.mailbox.awaited)
         waits = listens or any(step.child is not None for step in self.history.active.values())
