@@ -368,7 +368,7 @@ class LiveRun:
     def _rest(self, now: int) -> int | None:
         """Say how long a run stays in memory that may soon hear more: of child runs, or by signals.
 
-        One that was lost with its worker doesn't stay: while it is held, others of that kind may have to wait.
+        One that was lost with its worker doesn't stay: while it is held, others like it may have to wait.
         """
         if self.lost:
             return None

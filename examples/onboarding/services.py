@@ -194,7 +194,7 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_DELETE = serve_request  # noqa: N815 - http.server's names
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Keep silent about requests; what counts are the effects."""
 
     def _answer(self, key: str, body: Mapping[str, Any]) -> Answer:

@@ -18,12 +18,12 @@ async def listens() -> int:
 async def test_runs_that_were_lost_while_they_waited_do_not_hold_each_other_up(sqlite_url: str) -> None:
     """S26, L3: each is claimed alone, and leaves at once when it has nothing to do."""
     async with Coordinator(sqlite_url, work=False) as outside:
-        for number in range(MANY):
-            last = await outside.start(listens, id=f"run-{number}")
-            await outside.signal(last.id, "noise")
+        runs = [await outside.start(listens, id=f"run-{number}") for number in range(MANY)]
+        for run in runs:
+            await outside.signal(run.id, "noise")
         with outside.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE amends_runs SET lost = 2")
         # Told now, it is due after all the others, who hear of nothing that they wait for.
-        await outside.signal(last.id, "number", 7)
+        await outside.signal(runs[-1].id, "number", 7)
         async with Coordinator(sqlite_url):
-            assert await last.result() == 7
+            assert await runs[-1].result() == 7
