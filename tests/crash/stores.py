@@ -143,7 +143,7 @@ def postgres_store(server_url: str) -> Store:
     return fresh
 
 
-EMPTIED = ("runs", "journal", "inbox", "workers", "schedules", "audit")
+EMPTIED = ("runs", "journal", "inbox", "approvals", "workers", "schedules", "audit")
 
 
 def _at(server_url: str, name: str) -> str:
