@@ -34,17 +34,21 @@ ABOVE, BELOW = "You are above.", "You are below."
 
 @dataclass
 class Doings:
-    """What the tools have done: keys by tool, those that were undone, and what was paid."""
+    """What the tools have done, by key, those that were undone, and what was paid.
+
+    Where nothing is killed, nothing is done twice (`once`).
+    """
 
     done: dict[str, str] = field(default_factory=dict)
     """The tool by the key of its call."""
     undone: list[str] = field(default_factory=list)
     paid: list[int] = field(default_factory=list)
+    once: bool = True
 
     def do(self, name: str) -> str:
         """Note that a tool has done something; gives the key, which the model is told."""
         key = current_step().idempotency_key
-        assert key not in self.done, f"A8: {name} has the key of {self.done[key]}"
+        assert not self.once or key not in self.done, f"A8: {name} has the key of {self.done[key]}"
         self.done[key] = name
         return f"<{key}>"
 
@@ -132,26 +136,49 @@ def fitting(draw: st.DrawFn) -> ToolCall:
     return ToolCall(draw(st.sampled_from(["", "a", "b"])), name, json.dumps(given))
 
 
-several = st.lists(fitting() | fitting() | calls, min_size=1, max_size=4).map(tuple)
+@st.composite
+def any_calls(draw: st.DrawFn) -> tuple[ToolCall, ...]:
+    """Draw the calls of one answer: most of them fit."""
+    kinds = draw(st.lists(st.sampled_from([fitting(), fitting(), fitting(), calls]), min_size=1, max_size=4))
+    return tuple(draw(kind) for kind in kinds)
+
+
+several = any_calls()
 acting = several.map(lambda made: (ModelMessage("", made), Finish.CALLS))
-answers = st.one_of(
-    acting,
-    acting,
-    acting,
-    st.sampled_from(["done", "done", "", " \n"]).map(lambda text: (ModelMessage(text), Finish.STOP)),
+done = st.just((ModelMessage("done"), Finish.STOP))
+useless = st.one_of(
+    st.sampled_from(["", " \n"]).map(lambda text: (ModelMessage(text), Finish.STOP)),
     several.map(lambda made: (ModelMessage("I was", made), Finish.LENGTH)),
     several.map(lambda made: (ModelMessage("both", made), Finish.STOP)),
+)
+failing = st.one_of(
     st.just((ModelMessage(refusal="I won't"), Finish.STOP)),
     st.just((ModelMessage("", ()), Finish.FILTERED)),
     st.just(ModelUnavailable("it is gone", "scripted")),
 )
-scripts = st.lists(answers, max_size=5)
-budgets = st.none() | st.builds(
-    Budget,
-    turns=st.none() | st.integers(1, 6),
-    tool_calls=st.none() | st.integers(1, 4),
-    exhausted=st.sampled_from(["fail", "stop", "ask"]),
-)
+KINDS = {"act": acting, "done": done, "useless": useless, "fail": failing}
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Any:
+    """Draw what a model answers: most often calls."""
+    return draw(KINDS[draw(st.sampled_from([*["act"] * 12, *KINDS]))])
+
+
+scripts = st.lists(answers(), min_size=2, max_size=5)
+
+
+def budgets_of(exhausted: list[str]) -> st.SearchStrategy[Budget]:
+    """Give budgets that end in one of these ways."""
+    return st.builds(
+        Budget,
+        turns=st.none() | st.integers(1, 6),
+        tool_calls=st.none() | st.integers(1, 4),
+        exhausted=st.sampled_from(exhausted),
+    )
+
+
+budgets = st.none() | st.none() | budgets_of(["fail", "stop", "ask"])
 acts = st.lists(
     st.sampled_from([*["approve"] * 3, "reject", "edit", "undo 0", "undo 1", "undo 2", "later"]), max_size=7
 )
@@ -168,13 +195,30 @@ class Plan:
     review: bool
     restless: bool
     """Whether the worker is another one after each act."""
+    patient: bool = True
+    """Whether people go on to decide after the last act; else it expires, or is cancelled."""
 
 
-plans = st.builds(Plan, scripts, scripts, acts, budgets, st.booleans(), st.booleans())
+plans = st.builds(Plan, scripts, scripts, acts, budgets, st.booleans(), st.booleans(), st.booleans())
 
 
-def agent_of(plan: Plan) -> tuple[Agent[str], ScriptedModel]:
-    """Make the agent of a plan, and the model that both it and its sub-agent ask."""
+killed = st.builds(
+    Plan,
+    scripts,
+    scripts,
+    st.just([]),
+    st.none() | budgets_of(["fail", "stop"]),
+    review=st.just(value=False),
+    restless=st.just(value=False),
+)
+"""Plans in which nobody has to decide."""
+
+
+def agent_of(plan: Plan, *, gated: bool = True) -> tuple[Agent[str], ScriptedModel]:
+    """Make the agent of a plan, and the model that both it and its sub-agent ask.
+
+    One that isn't `gated` has nothing that people decide.
+    """
 
     def answer(request: ModelRequest) -> Any:
         script = plan.above if request.instructions == ABOVE else plan.below
@@ -186,15 +230,16 @@ def agent_of(plan: Plan) -> tuple[Agent[str], ScriptedModel]:
         return ModelAnswer(message, finish, Usage(10, 5), "scripted")
 
     model = ScriptedModel(answer)
-    gated = ApprovalPolicy(timeout=2 * DAY)
-    below = Agent("below", model=model, instructions=BELOW, tools=[book, pay, mail, look], retry=ONCE)
+    policy = ApprovalPolicy(timeout=2 * DAY)
+    tools = [book, mail, look, *([pay] if gated else [])]
+    below = Agent("below", model=model, instructions=BELOW, tools=tools, retry=ONCE)
     above = Agent(
         "random.above",
         model=model,
         instructions=ABOVE,
-        tools=[book, pay, mail, look, ask_person(policy=gated), agent_tool(below)],
+        tools=[*tools, agent_tool(below), *([ask_person(policy=policy)] if gated else [])],
         budget=plan.budget,
-        review=gated if plan.review else None,
+        review=policy if plan.review and gated else None,
         retry=ONCE,
     )
     return above, model

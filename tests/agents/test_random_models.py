@@ -15,13 +15,15 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, event, given, note, settings
+from hypothesis import strategies as st
 
 from amends.agents import ModelRequest, NoteMessage, ToolMessage, UndoTo
 from amends.sagas import ActionRefused, Approval, Coordinator, Run, RunEnded, Status
 from amends.sagas.handle import fold
 from amends.sagas.journal import Entry
+from amends.sagas.testing import simulate
 from tests.agents.agents_world import valid
-from tests.agents.random_models import ABOVE, DAY, Doings, Plan, agent_of, plans
+from tests.agents.random_models import ABOVE, DAY, Doings, Plan, agent_of, killed, plans
 from tests.crash.stores import Store, sqlite_store
 from tests.sagas.running import Clock
 
@@ -60,15 +62,56 @@ def databases() -> Iterator[Store]:
         yield sqlite_store(Path(directory))
 
 
-@settings(
-    max_examples=int(os.environ.get("AMENDS_EXAMPLES", "60")),
+QUICK = settings(
+    max_examples=int(os.environ.get("AMENDS_EXAMPLES", "25")),
     deadline=None,
     phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+THOROUGH = settings(QUICK, max_examples=2_000)
+
+
+@QUICK
 @given(plan=plans)
 def test_no_model_and_no_decision_breaks_a_rule(databases: Store, plan: Plan) -> None:
     """A1 to A12: stated of the transcripts, of the journal and of the world."""
+    check(databases, plan)
+
+
+@pytest.mark.soak
+@THOROUGH
+@given(plan=plans)
+def test_thousands_of_models_and_decisions_break_no_rule(databases: Store, plan: Plan) -> None:
+    """A1 to A12, longer."""
+    check(databases, plan)
+
+
+@settings(QUICK, max_examples=60)
+@given(plan=killed, seed=st.integers(0, 1 << 16), last=st.none() | st.integers(0, 2))
+def test_no_kill_breaks_a_rule(plan: Plan, seed: int, last: int | None) -> None:
+    """A11, and S1 to S27: workers die and freeze, commits and calls lose their answers, in virtual time."""
+    check_killed(plan, seed, last)
+
+
+@pytest.mark.soak
+@settings(THOROUGH, max_examples=10_000)
+@given(plan=killed, seed=st.integers(0, 1 << 16), last=st.none() | st.integers(0, 2))
+def test_thousands_of_kills_break_no_rule(plan: Plan, seed: int, last: int | None) -> None:
+    """A11, and S1 to S27, longer."""
+    check_killed(plan, seed, last)
+
+
+def check_killed(plan: Plan, seed: int, last: int | None) -> None:
+    """Let what the seed says go wrong for a plan; `last` is the turn after which people undo."""
+    agent, model = agent_of(plan, gated=False)
+    signals = [] if last is None else [("amends.undo", UndoTo(last, "no"))]
+    trace = simulate(agent, "go", seeds=[seed], resources=Doings(once=False), signals=signals)
+    event(str(trace).rpartition(": ")[2])
+    assert all(valid(request.messages) for request in model.asked)
+
+
+def check(databases: Store, plan: Plan) -> None:
+    """Play a plan, and see that no rule is broken."""
     with databases() as database:
         played = asyncio.run(play(plan, database.url))
     event(played.status.value)
@@ -81,7 +124,8 @@ async def play(plan: Plan, url: str) -> Played:
     agent, model = agent_of(plan)
     world, clock = Doings(), Clock()
     played = Played(Status.FAILED, "", [], model.asked, world, plan)
-    acts = [*plan.acts, *["cancel"] * 3]
+    left = ["approve"] * 20 if plan.patient else []
+    acts = [*plan.acts, *left, "later", "later", "later", *["cancel"] * 3]
     while True:
         async with Coordinator(url, clock=clock, resources=world) as coordinator:
             run: Run[Any] = await coordinator.start(agent, "go", id="r")
