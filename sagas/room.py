@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from amends.persistence.guests import Guests
@@ -13,6 +14,14 @@ from amends.persistence.transactions import Transactions
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+class State(Enum):
+    """How far an attempt is: over its time, it can't commit; while it commits, it can't be stopped."""
+
+    WORKING = "working"
+    COMMITTING = "committing"
+    EXPIRED = "expired"
 
 
 class Turn:
