@@ -99,7 +99,7 @@ async def approval(
     `timeout` when left out) the people in `escalate_to` may decide as well; `remind_every` is how often a
     reminder is on record. A body that stops waiting withdraws it.
     Raises `DefinitionError` for options that mean nothing, `InputInvalid` for details without a JSON form,
-    `OutsideRun` outside a saga's body.
+    `PayloadTooLarge` for more than people could read, `OutsideRun` outside a saga's body.
 
     >>> decision = await approval(
     ...     Refund(amount=10), title="Refund order 7", approvers=["ann", "bob"]
@@ -116,7 +116,7 @@ async def approval(
         title=_title(title),
         details=_details(details),
         form=None if kind is None else kind.schema,
-        values=None if kind is None or before is None else json.loads(kind.json.encode(before)),
+        values=None if kind is None or before is None else kind.values_of(before),
         approvers=None if approvers is None else _people(approvers, "approvers"),
         requested_by=None if requested_by is None else _people([requested_by], "requested_by")[0],
         quorum=checked.count(quorum, "approval: quorum", DefinitionError),
@@ -170,7 +170,8 @@ def _details(details: Any) -> Any:
 def _people(people: Any, what: str) -> tuple[str, ...]:
     if isinstance(people, str) or not isinstance(people, Sequence) or not people:
         raise DefinitionError(f"approval: {what} takes names, such as {what}=['ann'], not {people!r}")
-    return tuple(dict.fromkeys(checked.name(each, f"approval: a name in {what}") for each in people))
+    names = (checked.person(each, f"approval: a name in {what}", DefinitionError) for each in people)
+    return tuple(dict.fromkeys(names))
 
 
 def _milliseconds(duration: dt.timedelta | None, what: str) -> int | None:
