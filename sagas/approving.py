@@ -20,6 +20,8 @@ from amends.sagas.request import Answer, Request
 F = TypeVar("F")
 
 LONGEST_TITLE = 500
+SECOND = dt.timedelta(seconds=1)
+"""Reminders are entries in the journal: nobody needs them more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ async def approval(
         requested_by=None if requested_by is None else _people([requested_by], "requested_by")[0],
         quorum=checked.count(quorum, "approval: quorum", DefinitionError),
         timeout=_milliseconds(timeout, "timeout"),
-        remind_every=_milliseconds(remind_every, "remind_every"),
+        remind_every=_milliseconds(remind_every, "remind_every", SECOND),
         escalate_to=_people(escalate_to, "escalate_to") if escalate_to else (),
         escalate_after=_escalation(escalate_to, escalate_after, timeout),
     )
@@ -174,10 +176,14 @@ def _people(people: Any, what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _milliseconds(duration: dt.timedelta | None, what: str) -> int | None:
+def _milliseconds(
+    duration: dt.timedelta | None, what: str, least: dt.timedelta = checked.MILLISECOND
+) -> int | None:
     if duration is None:
         return None
-    return round(checked.duration(duration, f"approval: {what}", DefinitionError) / checked.MILLISECOND)
+    return round(
+        checked.duration(duration, f"approval: {what}", DefinitionError, least) / checked.MILLISECOND
+    )
 
 
 def _escalation(to: Sequence[str], after: dt.timedelta | None, timeout: dt.timedelta | None) -> int | None:

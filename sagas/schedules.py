@@ -142,7 +142,7 @@ class Schedules:
         Its `scheduled_for` is this moment. Raises `ScheduleNotFound`, and `ActionRefused` for a schedule that
         this code can't read.
         """
-        checked.storable(by, "who asks")
+        by = checked.person(by, "who asks")
         parts, row = self._opened(), await self._row(id)
         now, definition = parts.database.now(), readable(row)
         new = f"{run_id(id, now)}-{uuid.uuid4().hex[:8]}"
@@ -181,7 +181,7 @@ class Schedules:
         delete: bool = False,
     ) -> None:
         """Change a schedule as it stands, again if somebody was quicker, until it is done."""
-        checked.storable(by, "who asks")
+        by = checked.person(by, "who asks")
         while True:
             row, now = await self._row(id), self._opened().database.now()
             after = change(row, now)

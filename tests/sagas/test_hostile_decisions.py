@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import unicodedata
 from typing import Any
 
@@ -248,6 +249,40 @@ def test_a_secret_that_would_be_recorded_as_stars_is_refused_at_its_definition()
     assert logs_in_openly.arguments.encode((Written(password=SecretStr("abc")),), {}) == (
         b'{"login":{"password":"abc"}}'
     )
+
+
+@on_a_loop
+async def test_whoever_acts_on_a_run_or_schedule_has_a_name(sqlite_url: str) -> None:
+    """The audit trail names them: None, nothing and a megabyte are no names."""
+    async with Coordinator(sqlite_url) as coordinator:
+        run, _ = await asked(coordinator, "none")
+        await coordinator.schedules.put("s", asks, "none", cron="0 0 1 1 *")
+        by: Any
+        for by in (None, "", 5, "x" * 1_000_000):
+            for act in (
+                lambda by=by: coordinator.cancel(run.id, by=by),
+                lambda by=by: run.wake_up(by=by),
+                lambda by=by: coordinator.undo(run.id, by=by),
+                lambda by=by: coordinator.schedules.pause("s", by=by),
+                lambda by=by: coordinator.schedules.trigger("s", by=by),
+            ):
+                with pytest.raises(InputInvalid, match="is a printable text"):
+                    await act()
+        assert await run.audit() == []
+        with pytest.raises(InputInvalid, match="paused='no' must be True or False"):
+            await coordinator.schedules.put("t", asks, "none", cron="0 0 1 1 *", paused="no")  # type: ignore[arg-type]
+
+
+@on_a_loop
+async def test_nobody_is_reminded_more_often_than_once_a_second(sqlite_url: str) -> None:
+    """Each reminder is an entry: every millisecond is a loop that never rests (L3)."""
+
+    @saga
+    async def nags() -> None:
+        await approval(title="Well?", remind_every=dt.timedelta(milliseconds=1))
+
+    async with Coordinator(sqlite_url) as coordinator:
+        assert "remind_every" in str((await failure(await coordinator.start(nags))).error)
 
 
 @on_a_loop
