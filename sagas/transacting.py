@@ -20,6 +20,7 @@ from amends.persistence.transactions import Recorded, Stand
 from amends.sagas.calling import Called, Found, landed, prepared
 from amends.sagas.errors import DefinitionError, Fatal, NoEffect, PayloadTooLarge, ResultInvalid, StepTimeout
 from amends.sagas.news import Attempt
+from amends.sagas.outbox import Outbox
 from amends.sagas.outcome import Outcome
 from amends.sagas.room import Room, State, Turn
 from amends.sagas.step import Compensation, Step
@@ -57,8 +58,8 @@ class Transacting:
         self._timer: threading.Timer | None = None
         self._turn: Turn | None = None
         self._in_doubt = False
-        self.answered = False
-        self.settled = False
+        self.answered = self.settled = False
+        self.outbox = Outbox(attempt.key, room.now, limit, room.post)
 
     def run(self) -> Found:
         """Do it, in the thread that calls."""
@@ -332,19 +333,21 @@ class Transacting:
         return Outcome.NOT_LANDED, None, NoEffect(f"the transaction was {what} before this attempt came")
 
     def _call(self, *given: Any) -> Any:
+        self.outbox.clear()
         attempt, recorded = self._attempt, self._recorded
         if recorded is not None and attempt.result is None:
             attempt = replace(attempt, result=recorded.result, outcome=Outcome.LANDED)
         return prepared(self._called, attempt, *given)()
 
     def _closed(self, connection: Connection, result: Any) -> Found:
-        """Record what the work gave. Raises `ResultInvalid`, `PayloadTooLarge`: nothing has happened.
+        """Record what the work gave, and what leaves with it. Raises `AmendsError`: nothing has happened.
 
-        Raises `CommittedByStep` where the work has ended the transaction: the key's row says what stands.
+        Of these `CommittedByStep` where the work has ended the transaction: the key's row says what stands.
         """
         check_begun(connection, self._transaction)
         if not self._room.guests.goes_on(connection, self._mark):
             raise ended_itself(self._attempt)
+        self.outbox.leave(connection)
         if self._attempt.undoing:
             return DONE
         found = landed(self._called, result, limit=self._limit)
@@ -354,8 +357,8 @@ class Transacting:
         return found
 
     def _refuse(self, connection: Connection) -> Recorded:
-        attempt = self._attempt
-        return self._room.transactions.refuse(connection, attempt.key, attempt.run_id, attempt.attempt)
+        who = self._attempt
+        return self._room.transactions.refuse(connection, who.key, who.run_id, who.attempt)
 
     def _not_landed(self, error: BaseException) -> Found:
         declared = self._called.options.no_effect if isinstance(self._called, Step) else ()

@@ -73,7 +73,7 @@ def test_the_table_names_every_option(title: str, described: Callable[..., objec
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     rows = page.split(f"\n| {title} |")[1].partition("\n\n")[0].splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`(\w+)=?`", row.split("|")[1])]
-    inner = ("self", "fn", "url", "beat", "note")
+    inner = ("self", "fn", "url", "beat", "note", "box", "beside")
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
 
