@@ -54,7 +54,7 @@ class PostgresGuests:
 
     def goes_on(self, connection: Connection, mark: str) -> bool:
         """Ask for the number again."""
-        return bool(connection.execute(select(mark == _NUMBER)).scalar_one())
+        return connection.execute(select(_NUMBER)).scalar_one() == mark
 
     def break_off(self, connection: Connection) -> None:
         """End the connection; the server rolls back when it notices."""

@@ -153,6 +153,7 @@ async def test_what_is_said_of_a_decision_is_a_text_of_bounded_length(database_u
         _, asked_for = await asked(coordinator, "note")
         with pytest.raises(InputInvalid, match="the reason is a text"):
             await coordinator.decide(asked_for, approved=True, by="ann", reason=5)  # type: ignore[arg-type]
+        given: Any
         for given in ({"reason": "x" * 2_000}, {"values": {"text": "x" * 2_000}}):
             with pytest.raises(PayloadTooLarge, match="the values and the reason"):
                 await coordinator.decide(asked_for, approved=True, by="ann", **given)
