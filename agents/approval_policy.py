@@ -33,9 +33,7 @@ class ApprovalPolicy:
     with the arguments by name in braces; left out, the tool's name. `sticky` tells for what else an approval
     holds, and `edit` whether the arguments may be edited. Raises `DefinitionError`.
 
-    >>> @tool(
-    ...     approval=ApprovalPolicy(when=lambda order, amount: amount > 100, approvers=["ann"])
-    ... )
+    >>> @tool(approval=ApprovalPolicy(when=lambda order, amount: amount > 100, approvers=["ann"]))
     ... async def refund(order: str, amount: int) -> str: ...
     """
 
@@ -93,5 +91,6 @@ def policy_of(given: Approves, what: str) -> ApprovalPolicy | None:
     if callable(given):
         return ApprovalPolicy(when=given)
     raise DefinitionError(
-        f'{what}: approval={given!r} takes "always", "never", a function of the arguments, or an ApprovalPolicy'
+        f'{what}: approval={given!r} takes "always", "never", a function of the arguments, or an '
+        "ApprovalPolicy"
     )

@@ -1,4 +1,4 @@
-"""Carrying out what a model asks for: checked, approved where people have to, side by side (A1, A6, A7, A10)."""
+"""Carrying out what a model asks for: checked, approved by people, side by side (A1, A6, A7, A10)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def _carried_out(talk: Conversation, call: ToolCall, gate: asyncio.Semapho
         tool, arguments = talk.agent.tools.read(call)
         over = talk.ledger.exhausted(now(), *BEFORE_TOOL)
         if over is not None:
-            raise NoEffect(f"not called: {over[1]}")  # noqa: TRY301 - as the tool's own refusal
+            raise NoEffect(f"not called: {over[1]}")
         talk.ledger.called()
         policy = tool.approval_for(arguments)
         if policy is not None:
@@ -119,7 +119,9 @@ async def _approved(
     if not decision.approved:
         raise NoEffect(f"not called: {decision.by} has rejected it: {decision.reason or 'no reason given'}")
     if decision.values is not None:
-        edited = {field.name: getattr(decision.values, field.name) for field in dataclasses.fields(decision.values)}
+        edited = {
+            field.name: getattr(decision.values, field.name) for field in dataclasses.fields(decision.values)
+        }
         arguments = tool.parameters.checked(tool.parameters.encoded(edited))
     if policy.sticky == Sticky.CALL:
         talk.allowed.add(digest_of(tool.name, _encoded(tool, arguments)))

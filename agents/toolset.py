@@ -15,7 +15,7 @@ from amends.sagas.errors import DefinitionError
 
 
 class BodyTool(Protocol):
-    """A tool that is carried out in the run's own body: it may wait for people, sleep, call sagas and agents."""
+    """A tool that is carried out in the run's body: it may wait for people, sleep, call sagas and agents."""
 
     name: str
     description: str
@@ -48,7 +48,9 @@ class Toolset:
         alike: dict[str, str] = {}
         for tool in tools:
             if not isinstance(getattr(tool, "parameters", None), Parameters):
-                raise DefinitionError(f"agent {agent!r}: {tool!r} is no tool; decorate the function with @tool")
+                raise DefinitionError(
+                    f"agent {agent!r}: {tool!r} is no tool; decorate the function with @tool"
+                )
             same = alike.setdefault(_bare(tool.name), tool.name)
             if same != tool.name or tool.name in self._tools:
                 raise DefinitionError(
