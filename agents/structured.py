@@ -140,7 +140,7 @@ def only_json(text: str) -> str:
         if _is_json(fenced.strip()):
             return str(fenced.strip())
     decoder = json.JSONDecoder()
-    for found in list(re.finditer(r"[\[{]", short))[:TRIES]:
+    for found in itertools.islice(re.finditer(r"[\[{]", short), TRIES):
         try:
             _, end = decoder.raw_decode(short, found.start())
         except (ValueError, RecursionError):

@@ -25,7 +25,7 @@ from amends.agents import model_errors as errors
 from amends.agents.model_failures import error_for, hidden, refuses, told, told_by, wait_of
 from amends.sagas import Fatal, RetryAfter
 from amends.sagas.failure import Failure, describe, named_by, rebuild
-from tests.agents.asking import anything, texts
+from tests.agents.asking import PATIENT, anything, texts
 
 NOON = "Tue, 02 Jun 2026 12:00:00 GMT"
 
@@ -125,6 +125,7 @@ def test_an_error_that_comes_with_status_200_is_one(found: Any, kind: type[Model
     assert type(error_for(told_by(None, {}, found), "m")) is kind
 
 
+@PATIENT
 @drawn(st.integers(400, 599) | st.none(), anything, st.dictionaries(st.just("retry-after") | texts, texts))
 def test_whatever_a_server_says_becomes_an_error_of_ours(
     status: int | None, error: Any, headers: dict[str, str]
