@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 
 from amends.persistence.guests import Guests
 from amends.persistence.transactions import Transactions
+from amends.sagas.outbox import Post
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from amends.persistence.records import NewRun
+
+
+def _nowhere(connection: Connection, runs: list[NewRun]) -> None:
+    """Start nothing: where a run is only simulated, nobody takes what it sends."""
 
 
 class Turn:
@@ -38,12 +46,22 @@ class Turn:
 
 
 class Room:
-    """Has room for as many transactions at once as the database takes; made on the loop it is used on."""
+    """Has room for as many transactions at once as the database takes; made on the loop it is used on.
 
-    def __init__(self, guests: Guests, transactions: Transactions, now: Callable[[], int]) -> None:
+    `post` takes what their outboxes hold.
+    """
+
+    def __init__(
+        self,
+        guests: Guests,
+        transactions: Transactions,
+        now: Callable[[], int],
+        post: Post = _nowhere,
+    ) -> None:
         self.guests = guests
         self.transactions = transactions
         self.now = now
+        self.post = post
         self.places = asyncio.Semaphore(guests.at_once)
         self._engine: AsyncEngine | None = None
 

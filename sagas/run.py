@@ -57,7 +57,8 @@ class LiveRun:
 
     `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
     are the outcomes of reads that wait for the next write, `elsewhere` what other workers
-    serve, `code` the need of a run that can only go on under other code than this worker's. `noted` are the
+    serve, `code` the need of a run that can only go on under other code than this worker's, `notifiers`
+    names who tells people. `noted` are the
     attributes that have changed since the last write; None where progress hasn't changed either.
     """
 
@@ -73,6 +74,7 @@ class LiveRun:
         self.held: list[Entry] = []
         self.elsewhere: Sequence[Serves] = ()
         self.code = ""
+        self.notifiers: Sequence[str] = ()
         self.draft = Turn()
         self.noted: set[str] | None = None
         self.reads: dict[int, Command] = {}

@@ -134,6 +134,10 @@ class Step(Generic[P, R]):
 
     given: Given | None = None
     """What its function is given beside its arguments, as a transaction."""
+    parks = False
+    """Whether a person is asked when its attempts are used up, before it counts as failed."""
+    settled_first = False
+    """Whether somebody has to say what became of it, before its error reaches the body, where nobody knows."""
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from amends.persistence.transactions import Recorded, Stand
 from amends.sagas.calling import Called, Found, landed, prepared
 from amends.sagas.errors import DefinitionError, Fatal, NoEffect, PayloadTooLarge, ResultInvalid, StepTimeout
 from amends.sagas.news import Attempt
+from amends.sagas.outbox import Outbox
 from amends.sagas.outcome import Outcome
 from amends.sagas.room import Room, Turn
 from amends.sagas.step import Compensation, Step
@@ -68,8 +69,8 @@ class Transacting:
         self._timer: threading.Timer | None = None
         self._turn: Turn | None = None
         self._in_doubt = False
-        self.answered = False
-        self.settled = False
+        self.answered = self.settled = False
+        self.outbox = Outbox(attempt.key, room.now, limit, room.post)
 
     def run(self) -> Found:
         """Do it, in the thread that calls."""
@@ -332,13 +333,15 @@ class Transacting:
         return Outcome.NOT_LANDED, None, NoEffect(f"the transaction was {what} before this attempt came")
 
     def _call(self, *given: Any) -> Any:
+        self.outbox.clear()
         attempt, recorded = self._attempt, self._recorded
         if recorded is not None and attempt.result is None:
             attempt = replace(attempt, result=recorded.result, outcome=Outcome.LANDED)
         return prepared(self._called, attempt, *given)()
 
     def _closed(self, connection: Connection, result: Any) -> Found:
-        """Record what the work gave. Raises `ResultInvalid`, `PayloadTooLarge`: nothing has happened."""
+        """Record what the work gave, and what leaves with it. Raises `AmendsError`: nothing has happened."""
+        self.outbox.leave(connection)
         if self._attempt.undoing:
             return DONE
         found = landed(self._called, result, limit=self._limit)
@@ -348,8 +351,8 @@ class Transacting:
         return found
 
     def _refuse(self, connection: Connection) -> Recorded:
-        attempt = self._attempt
-        return self._room.transactions.refuse(connection, attempt.key, attempt.run_id, attempt.attempt)
+        who = self._attempt
+        return self._room.transactions.refuse(connection, who.key, who.run_id, who.attempt)
 
     def _not_landed(self, error: BaseException) -> Found:
         declared = self._called.options.no_effect if isinstance(self._called, Step) else ()
@@ -368,15 +371,14 @@ class Transacting:
             self._state = State.WORKING
 
     def _timed_out(self) -> StepTimeout:
-        attempt = self._attempt
-        ms = attempt.timeout_ms
-        longest = self._longest()
+        attempt, longest = self._attempt, self._longest()
         if longest is not None:
             return StepTimeout(
                 f"attempt {attempt.attempt} of {attempt.name!r} held the database for more than "
                 f"{longest:g} s, half the worker's lease, while nobody else could write; nothing of it stands"
             )
-        return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {ms / 1000:g} s")
+        seconds = attempt.timeout_ms / 1000
+        return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s")
 
 
 def transacting(room: Room | None, called: Called, attempt: Attempt, limit: int) -> Transacting | None:

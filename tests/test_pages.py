@@ -25,7 +25,7 @@ from tests import rule_table
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGE_OF: dict[object, str] = {transaction: "transactions.md", OpenAIModel: "models.md"}
-INNER = ("self", "fn", "url", "beat", "note")
+INNER = ("self", "fn", "url", "beat", "note", "box", "beside")
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 FENCE = re.compile(r"^[ ]*(```+).*?^[ ]*\1[ ]*$", re.MULTILINE | re.DOTALL)
 
@@ -85,7 +85,7 @@ def test_the_table_names_every_option(title: str, described: Callable[..., objec
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     rows = page.split(f"\n| {title} |")[1].partition("\n\n")[0].splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`(\w+)=?`", row.split("|")[1])]
-    inner = ("self", "fn", "url", "beat", "note", "name") if described is OpenAIModel else INNER
+    inner = (*INNER, "name") if described is OpenAIModel else INNER
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
 

@@ -32,7 +32,7 @@ async def test_a_wait_of_an_hour_that_the_server_asks_for_is_a_durable_timer(
         due = await coordinator.run_until_idle()
         assert due == clock.now + dt.timedelta(hours=1)
         assert await run.status() is Status.WAITING
-        clock.move_to(due)
+        clock.advance(dt.timedelta(hours=1))
         await coordinator.run_until_idle()
         assert await run.result() == "Three."
     first, second = server.requests()
