@@ -11,7 +11,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from amends.agents import Finish, OutputSpec, Structured
+from amends.agents import Finish, OutputSpec, Structured, ToolSpec
 from amends.agents.chat_answer import chat_answer
 from amends.agents.chat_request import chat_request
 from amends.agents.responses_request import responses_request
@@ -100,6 +100,12 @@ def test_the_arguments_of_the_answers_tool_are_the_text() -> None:
         Finish.STOP,
         0,
     )
+
+
+def test_the_answers_tool_is_known_however_a_server_writes_its_name() -> None:
+    assert read({"tool_calls": [call("Place", ROME)]}, Structured.TOOL) == (ROME, Finish.STOP, 0)
+    shout = ToolSpec("PLACE", "Another.", {})
+    assert read({"tool_calls": [call("PLACE", ROME)]}, Structured.TOOL, tools=(shout,))[1] is Finish.CALLS
 
 
 def test_an_answer_beside_calls_of_tools_is_not_final() -> None:
