@@ -91,5 +91,6 @@ def policy_of(given: Approves, what: str) -> ApprovalPolicy | None:
     if callable(given):
         return ApprovalPolicy(when=given)
     raise DefinitionError(
-        f'{what}: approval={given!r} takes "always", "never", a function of the arguments, or an ApprovalPolicy'
+        f'{what}: approval={given!r} takes "always", "never", a function of the arguments, or an '
+        "ApprovalPolicy"
     )

@@ -41,7 +41,7 @@ class Parameters:
         for parameter in parameters:
             if parameter.kind not in NAMED:
                 raise DefinitionError(
-                    f"tool {name!r}: a model gives arguments by name, so that {parameter} can't be a parameter"
+                    f"tool {name!r}: a model gives arguments by name, so {parameter} can't be a parameter"
                 )
             kind = hints.get(parameter.name, Any)
             if parameter.name in texts:

@@ -19,7 +19,7 @@ from amends.sagas.outcome import Effect, OnUnknown
 from amends.sagas.registry import STEPS
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga
-from amends.sagas.step import TIMEOUT, Step, StepDecorator, StepOptions
+from amends.sagas.step import TIMEOUT, Step, StepDecorator, StepOptions, checked_policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,9 +140,9 @@ def tool(
     ... async def find_order(number: str) -> Order:
     ...     '''Look an order up.'''
     """
-    decorator = ToolDecorator(
-        name, description, approval, limit, (retry, timeout, no_effect, on_unknown, effect, heartbeat)
-    )
+    policy = Retry() if retry is None else checked_policy(retry, "@tool")
+    as_step = StepDecorator(name, policy, timeout, no_effect, on_unknown, effect, heartbeat)
+    decorator = ToolDecorator(name, description, approval, limit, as_step.options)
     return decorator if fn is None else decorator(fn)
 
 
@@ -155,16 +155,13 @@ class ToolDecorator:
         description: str | None,
         approval: Approves,
         limit: int,
-        options: tuple[
-            Retry | None, timedelta, Errors, str | Callable[..., Any], str | None, timedelta | None
-        ],
+        options: StepOptions,
     ) -> None:
         self._name = name
         self._description = description
         self._approval = approval
         self._limit = limit
-        retry, *rest = options
-        self._options = StepDecorator(name, retry or Retry(), *rest)._options  # noqa: SLF001 - as a step's
+        self._options = options
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Tool[P, R]: ...
