@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amends.agents import KeyRejected, OpenAIModel, QuotaExhausted
+from amends.agents import Agent, KeyRejected, OpenAIModel, QuotaExhausted, tool
 from amends.sagas import Coordinator, Status
 from amends.sagas.testing import VirtualClock
 from examples.model_server.running import ModelServer
@@ -77,3 +79,32 @@ def test_workers_killed_while_the_model_thinks_ask_the_same_again_and_nothing_el
     assert (done.returncode, done.stdout) == (0, "Three."), done.stderr
     sent = [request["text"] for request in server.requests()]
     assert sent == [sent[0], sent[0], sent[2], sent[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    count: int
+
+
+@tool(effect="read")
+async def search(word: str) -> str:
+    """Search the shop for a word."""
+    return f"three of {word}"
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@on_a_loop
+async def test_an_agent_works_through_both_apis_down_to_an_answer_of_one_form(
+    server: ModelServer, database_url: str, api: Any
+) -> None:
+    """The server takes each transcript as OpenAI would (A11), and refuses the form's first way."""
+    refusal = {"status": 400, "error": {"message": "no response_format here", "param": "text.format"}}
+    looking = {"name": "search", "arguments": {"word": "kettle"}, "id": ""}
+    final = {"calls": [{"name": "Count", "arguments": {"count": 3}}]}
+    server.script(refusal, {"calls": [looking, looking], "reasoning": "hm"}, {"text": "Well, three."}, final)
+    model = OpenAIModel("qwen", base_url=server.url, api=api)
+    agent = Agent(f"counting.{api}", model=model, tools=[search], output_type=Count)
+    async with model, Coordinator(database_url) as coordinator:
+        run = await coordinator.start(agent, "How many kettles?")
+        assert await run.result(30) == Count(count=3)
+    assert server.requests()[2]["text"].count("three of kettle") == 2
