@@ -159,6 +159,15 @@ def test_half_a_secret_at_the_end_of_a_long_text_is_hidden_too() -> None:
     assert "k3y" not in str(error_for(told_so, "m", (key,)))
 
 
+def test_a_code_that_is_no_code_is_made_fit_to_be_stored() -> None:
+    code = f"\ud800\x1b[31m{'x' * 90}hunter2{'x' * 1_000_000}"
+    error = error_for(told_by(400, {}, {"error": {"code": code}}), "m", ("hunter2",))
+    error.code.encode()
+    assert "\x1b" not in error.code
+    assert "hunt" not in str(error.args)
+    assert len(str(error)) < 500
+
+
 def test_hiding_takes_time_in_proportion_to_the_text() -> None:
     assert len(hidden("sk-" * 300_000)) > 0
 
