@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, cast
 
 from docstring_parser import parse
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import from_json
 
 from amends.sagas.errors import DefinitionError
@@ -49,8 +50,14 @@ class Parameters:
             fields.append((parameter.name, kind, _default(parameter)))
         made = dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
         self.form: type[Any] = with_config(ConfigDict(extra="forbid"))(made)
-        self._type: TypeAdapter[Any] = TypeAdapter(self.form)
-        self.schema = _plain(self._type.json_schema())
+        try:
+            self._type: TypeAdapter[Any] = TypeAdapter(self.form)
+            self.schema = _plain(self._type.json_schema())
+        except (PydanticUserError, PydanticSchemaGenerationError) as problem:
+            reason = str(problem).splitlines()[0]
+            raise DefinitionError(
+                f"tool {name!r}: a model can't be told its parameters: {reason}"
+            ) from problem
 
     def read(self, text: str) -> dict[str, Any]:
         """Give the arguments that a model wrote as JSON. Raises `Misfit`."""
