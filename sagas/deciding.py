@@ -82,7 +82,7 @@ class Deciding:
     ) -> None:
         """Take one person's decision. Raises what `Coordinator.decide` raises."""
         row, now = await self._row(approval_id), self._desk.now()
-        vote = _vote(row, by, reason, values, approved=approved, how=how, now=now)
+        vote = vote_of(row, by, reason, values, approved=approved, how=how, now=now)
         if digest is not None and digest != row.digest:
             raise _refused(approval_id, "what was shown isn't what is to be approved")
         detail = {"approval": approval_id, "digest": row.digest, "how": how, "reason": reason}
@@ -128,10 +128,10 @@ def shown(row: ApprovalRow, now: int) -> Approval:
     )
 
 
-def _vote(
+def vote_of(
     row: ApprovalRow, by: str, reason: str | None, values: Any, *, approved: bool, how: str, now: int
 ) -> Vote:
-    """Make the vote of somebody who may decide. Raises `DecisionRefused`, `InputInvalid`."""
+    """Make the vote of somebody who may decide on `row`. Raises `DecisionRefused`, `InputInvalid`."""
     if not by or not str(by).isprintable():
         raise InputInvalid(f"who decides is a printable text, not {by!r}")
     checked.storable(reason, "the reason")

@@ -1,4 +1,4 @@
-"""Sagas that are killed while they wait for people, or write rows of their own. Imported by children alone."""
+"""Sagas that are killed while they wait for people, or write rows of their own; children import them."""
 
 from __future__ import annotations
 
