@@ -67,7 +67,6 @@ class Tables:
     votes: Table
     workers: Table
     schedules: Table
-    outbox: Table
     transactions: Table
     audit: Table
 
@@ -88,7 +87,6 @@ def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
         votes=_votes(maker),
         workers=_workers(maker),
         schedules=_schedules(maker),
-        outbox=_outbox(maker),
         transactions=_transactions(maker),
         audit=_audit(maker),
     )
@@ -348,21 +346,6 @@ def _schedules(maker: _Maker) -> Table:
     )
     maker.index(table, "due", "next_at", where="next_at IS NOT NULL")
     maker.index(table, "waiting", "waiting_at", where="waiting_at IS NOT NULL")
-    return table
-
-
-def _outbox(maker: _Maker) -> Table:
-    table = maker.table(
-        "outbox",
-        _serial("number"),
-        _key("run_id"),
-        _words("topic"),
-        _payload("payload"),
-        _number("created_at"),
-        _number_or_null("sent_at"),
-        maker.primary("outbox", "number"),
-    )
-    maker.index(table, "unsent", "number", where="sent_at IS NULL")
     return table
 
 

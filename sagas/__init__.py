@@ -58,11 +58,14 @@ from amends.sagas.errors import (
     WorkerLost,
 )
 from amends.sagas.handle import Run, RunInfo, Standing
+from amends.sagas.handling import Report
 from amends.sagas.hooks import Hook, webhook
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Acted, Operator
+from amends.sagas.outbox import Outbox
 from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
+from amends.sagas.outgoing import Outgoing, outgoing
 from amends.sagas.receiving import Receiving, receive
 from amends.sagas.replay_filter import ReplayFilter
 from amends.sagas.retry import Retry
@@ -120,7 +123,9 @@ __all__ = [
     "OnUnknown",
     "Operator",
     "OtherDatabase",
+    "Outbox",
     "Outcome",
+    "Outgoing",
     "OutsideRun",
     "Overlap",
     "Owed",
@@ -130,6 +135,7 @@ __all__ = [
     "Receiving",
     "RecordUnreadable",
     "ReplayFilter",
+    "Report",
     "ResultInvalid",
     "Retry",
     "RetryAfter",
@@ -169,6 +175,7 @@ __all__ = [
     "current_run",
     "current_step",
     "now",
+    "outgoing",
     "random",
     "receive",
     "replaying",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from amends.persistence.approval_records import ApprovalStatus, Closing, NewApproval
 from amends.persistence.records import InboxRow
+from amends.sagas import notices
 from amends.sagas.commands import AskPeople
 from amends.sagas.journal import Entry, Kind
+from amends.sagas.notices import NoticeKind
 from amends.sagas.request import Answer, ApprovalRecord
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def ask(run: LiveRun, command: AskPeople, now: int) -> None:
             record.expires_at,
         )
     )
+    notices.of_approval(run, record, NoticeKind.APPROVAL_ASKED, now)
 
 
 def answer_of(entry: Entry) -> Answer:
@@ -89,7 +92,9 @@ def _fire(run: LiveRun, record: ApprovalRecord, now: int) -> None:
         return
     if record.escalates_at is not None and record.escalates_at <= now:
         run.record(Kind.ESCALATED, now, ref, name=title, meta={"to": record.request.escalate_to})
+        notices.of_approval(run, record, NoticeKind.APPROVAL_ESCALATED, now)
     every = record.request.remind_every
     if every is not None and record.reminds_at is not None and record.reminds_at <= now:
         # Those that were due while nobody looked are one.
         run.record(Kind.REMINDED, now, ref, (now - record.at) // every, name=title)
+        notices.of_approval(run, record, NoticeKind.APPROVAL_REMINDER, now)

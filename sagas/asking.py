@@ -126,5 +126,6 @@ def _start(
             probing=probing,
             details=details,
             known=run.history.attributes,
+            beside=None if run.body is None else run.body.beside.get(ref),
         )
     )

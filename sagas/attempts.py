@@ -132,15 +132,18 @@ def _in_doubt(
 ) -> bool:
     """Tell whether somebody has to say what became of a step before anything may follow from it.
 
-    That is so for a pivot of which any attempt may have landed; where the step says so; and beyond the
-    point of no return, where there is nothing else than to go on (S14).
+    That is so for a message that couldn't be delivered; for a pivot of which any attempt may have landed;
+    where the step says so; and beyond the point of no return, where one can only go on (S14).
     """
+    if again and step is not None and step.parks and outcome is not Outcome.LANDED:
+        return True
     if outcome is Outcome.LANDED or not (outcome is Outcome.UNKNOWN or record.doubtful):
         return False
     if record.effect is Effect.PIVOT:
         return True
     asks = step is not None and step.options.on_unknown in ASKING
-    return (asks and record.handler is None) or (again and (pivoted or asks))
+    first = step is not None and step.settled_first
+    return ((asks or first) and record.handler is None) or (again and (pivoted or asks))
 
 
 def _due(

@@ -71,6 +71,7 @@ class Body:
         self.known: Mapping[str, Any] = {}
         self._futures: dict[int, tuple[asyncio.Future[Any], Called]] = {}
         self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self.beside: dict[int, object] = {}
         self.savepoints = Savepoints(
             self.loop, self.next_number, lambda ref: self.issued.append(RollBack(ref))
         )
@@ -95,8 +96,13 @@ class Body:
         self.main = self.loop.create_task(coroutine, name=self.saga.name, context=self._context)
         self._run()
 
-    async def step(self, step: Called, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Issue a step or a child run and wait for its result; what a call in the body runs."""
+    async def step(
+        self, step: Called, args: tuple[Any, ...], kwargs: dict[str, Any], beside: object = None
+    ) -> Any:
+        """Issue a step or a child run and wait for its result; what a call in the body runs.
+
+        `beside` is handed to its attempts in memory, and is on no record: whatever replay makes anew.
+        """
         if self.loop.shutting:
             return await self.loop.create_future()
         if isinstance(step, Step):
@@ -111,6 +117,8 @@ class Body:
         ref = self.next_number()
         future = self.loop.create_future()
         self._futures[ref] = future, step
+        if beside is not None:
+            self.beside[ref] = beside
         self.savepoints.enter(ref, step.name, scopes)
         self.issued.append(Command(ref, step, arguments, scopes, self._why_no_pivot(step, scopes)))
         try:
@@ -120,6 +128,7 @@ class Body:
             raise
         finally:
             self._futures.pop(ref, None)
+            self.beside.pop(ref, None)
             self.savepoints.leave(ref)
 
     async def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
@@ -167,7 +176,12 @@ class Body:
             self.notes.add(notes)
 
     async def ask_people(self, request: Request) -> Answer:
-        """Ask for an approval and wait for what becomes of it; what `approval` in the body runs."""
+        """Ask for an approval and wait for what becomes of it; what `approval` in the body runs.
+
+        Raises `PayloadTooLarge`.
+        """
+        if (size := len(request.to_json())) > self._limit:
+            raise too_large(f"approval {request.title!r}: what is shown", size, self._limit)
         ref = self.next_number()
         future: asyncio.Future[Answer] = self.loop.create_future()
         self._asked[ref] = future

@@ -17,6 +17,7 @@ from amends.sagas.errors import OutsideRun
 if TYPE_CHECKING:
     from amends.sagas.mailbox import Letter
     from amends.sagas.notes import Notes
+    from amends.sagas.outbox import Outbox
     from amends.sagas.request import Answer, Request
     from amends.sagas.saga import Saga
     from amends.sagas.savepoints import Savepoints
@@ -51,8 +52,10 @@ class RunningBody(Protocol):
     def now_ms(self) -> int:
         """Give the run's time in milliseconds since the epoch."""
 
-    def step(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-        """Issue a step or a child run and wait for its result."""
+    def step(
+        self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any], beside: object = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Issue a step or a child run and wait for its result; `beside` goes along unrecorded."""
 
     def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, NoReturn]:
         """Begin anew with other input."""
@@ -94,6 +97,18 @@ class CurrentStep:
     details: Any = None
     beat: Callable[[Any], None] | None = field(default=None, repr=False)
     note: Callable[[Notes], None] | None = field(default=None, repr=False)
+    box: Outbox | None = field(default=None, repr=False)
+    beside: Any = field(default=None, repr=False)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What leaves with the commit of this transaction. Raises `OutsideRun` in a step that is none."""
+        if self.box is None:
+            raise OutsideRun(
+                f"step {self.name!r} has no outbox: only a @transaction commits together with what it sends. "
+                "Make it one, or start the run with a coordinator"
+            )
+        return self.box
 
     def heartbeat(self, details: Any = None) -> None:
         """Tell that the attempt is alive, from any thread; `details`, as JSON, reach the next attempt.

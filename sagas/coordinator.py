@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
@@ -13,31 +12,31 @@ from sqlalchemy import Engine
 
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
-from amends.persistence.database import Database
-from amends.sagas import checked, messages
+from amends.sagas import messages
 from amends.sagas.attributes import AttributeValue
 from amends.sagas.deciding import Approval, Deciding
 from amends.sagas.desk import Desk
-from amends.sagas.errors import CoordinatorClosed, InputInvalid
-from amends.sagas.executor import Settings
+from amends.sagas.errors import CoordinatorClosed
 from amends.sagas.handle import Run, RunInfo
 from amends.sagas.joining import Joinable
 from amends.sagas.listing import list_runs
+from amends.sagas.new_runs import checked_id
+from amends.sagas.notifier import Notifier
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
 from amends.sagas.options import CoordinatorOptions
-from amends.sagas.parts import Parts, Plan, assemble, dismantle
+from amends.sagas.parts import Parts, assemble, dismantle
+from amends.sagas.planning import planned
 from amends.sagas.registry import SAGAS
-from amends.sagas.run import Limits
-from amends.sagas.saga import Saga, as_saga, as_sagas
+from amends.sagas.saga import Saga, as_saga
 from amends.sagas.schedules import Schedules
 from amends.sagas.signalling import Signalling
-from amends.sagas.starting import Starts, checked_id
+from amends.sagas.starting import Starts
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
 from amends.sagas.watch import Watch
 from amends.sagas.watching import watched
-from amends.sagas.webhook_urls import Webhooks, checked_webhooks
+from amends.sagas.webhook_urls import Webhooks
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -48,9 +47,6 @@ Ts = TypeVarTuple("Ts")
 Infos = list[RunInfo]
 Obligations = list[Owed]
 Approvals = list[Approval]
-
-DORMANT_AFTER_MS = 1_000
-"""So long a run with nothing to do stays in memory. Under a given clock, nobody knows when that is over."""
 
 
 class Coordinator:
@@ -69,8 +65,9 @@ class Coordinator:
     the threads for sync steps, `max_payload` the bytes of JSON in one payload. `lease` is how long a
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
     `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
-    the URLs that bodies make by `webhook()` lead, and signs them. `clock` replaces the database's time
-    (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    the URLs that bodies make by `webhook()` lead, and signs them; `notifiers` tell people of approvals and
+    parked runs (`amends.sagas.notifiers`). `clock` replaces the database's time (milliseconds) in tests.
+    `schema`, `migrate` and `codec` are the database's.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -92,43 +89,34 @@ class Coordinator:
         migrate: bool = True,
         codec: Codec | None = None,
         webhooks: Webhooks | None = None,
+        notifiers: Iterable[Notifier] = (),
         clock: Callable[[], int] | None = None,
     ) -> None:
-        lease_ms = round(checked.duration(lease, "lease", InputInvalid) / checked.MILLISECOND)
-        self._plan = Plan(
-            functools.partial(
-                Database.open,
-                url,
-                schema=schema,
-                migrate=migrate,
-                codec=codec,
-                clock=clock,
-                lease_ms=lease_ms,
-            ),
-            work,
-            None if sagas is None else as_sagas(sagas),
-            Settings(
-                resources,
-                checked.count(max_steps, "max_steps"),
-                checked.count(threads, "threads"),
-                checked.count(max_payload, "max_payload"),
-                checked_webhooks(webhooks),
-            ),
-            Limits(
-                max_payload,
-                checked.count(poison_after, "poison_after"),
-                DORMANT_AFTER_MS if clock is None else 0,
-            ),
-            checked.count(max_running, "max_running"),
-            lease_ms,
-            checked.duration(grace, "grace", InputInvalid, dt.timedelta(0)).total_seconds(),
+        self._plan = planned(
+            url,
+            work=work,
+            resources=resources,
+            sagas=sagas,
+            max_running=max_running,
+            max_steps=max_steps,
+            threads=threads,
+            max_payload=max_payload,
+            lease=lease,
+            grace=grace,
+            poison_after=poison_after,
+            schema=schema,
+            migrate=migrate,
+            codec=codec,
+            webhooks=webhooks,
+            notifiers=notifiers,
+            clock=clock,
         )
         self.webhooks = webhooks
         self._parts: Parts | None = None
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
         self.schedules = Schedules(self, self._open_parts, self._starts)
-        self._deciding = Deciding(self.desk)
+        self._deciding = Deciding(self.desk, max_payload)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
     @classmethod
@@ -324,9 +312,9 @@ class Coordinator:
         an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
         the decision is bound to what that one showed. With `connection` it counts if and only if that
         transaction commits; see `start`.
-        Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form, and `DecisionRefused`
-        where somebody has decided already, the time is over, the run no longer waits for it, or `by` may not
-        decide.
+        Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form or an `approved` that is
+        no bool, `PayloadTooLarge`, and `DecisionRefused` where somebody has decided already, the time is
+        over, the run no longer waits for it, or `by` may not decide.
         """
         await self._deciding.decide(
             approval_id,

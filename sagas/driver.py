@@ -13,19 +13,18 @@ from amends.persistence.records import (
     Loaded,
     NewRun,
     Receipt,
-    RunChange,
     RunRow,
     Serves,
     Write,
     Written,
 )
 from amends.persistence.records import Status as Stored
-from amends.sagas import parents
 from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
+from amends.sagas.giving_in import given_in
 from amends.sagas.held import Held, Hooks, Submits, must_not_miss_mail, overlooked
-from amends.sagas.journal import Entry, Kind, from_row
+from amends.sagas.journal import from_row
 from amends.sagas.late import late_message
 from amends.sagas.news import Attempted, Beat, Key, Noted, Turn
 from amends.sagas.registry import SAGAS
@@ -61,6 +60,7 @@ class Driver:
         self.executor: Executor | None = None
         self.elsewhere: list[Serves] = []
         self.code = ""
+        self.notifiers: tuple[str, ...] = ()
         self.closing = False
         self._cut_short: frozenset[Key] | None = None
 
@@ -206,6 +206,7 @@ class Driver:
         run = LiveRun(SAGAS.get((row.saga, row.version)), row, self._limits, worker=self._worker)
         run.elsewhere = self.elsewhere
         run.code = self.code
+        run.notifiers = self.notifiers
         held = Held(run, (self._writer.epoch or 0) if epoch is None else epoch)
         self._held[row.id] = held
         self._idle.clear()
@@ -357,13 +358,9 @@ class Driver:
         log.error("run %s is parked: %s", run_id, problem, exc_info=problem)
         held.run.close()
         reason = f"{type(problem).__name__}: {problem}"
-        entry = Entry(held.written + 1, Kind.PARKED, self._now(), meta={"reason": reason, "lost": True})
-        row = held.run.row
-        change = RunChange(Stored.PARKED, row.cause, row.result, row.error, release=True)
-        turn = Turn(change=change, parked=reason)
+        write = given_in(held, reason, self.notifiers, self._now())
+        turn = Turn(change=write.change, parked=reason)
         held.writing = True
-        tells = parents.tell_parked(row, reason, entry.seq, entry.at)
-        write = Write(run_id, epoch=held.epoch, entries=(entry.to_row(run_id),), change=change, tells=tells)
         self._writer.submit(write, functools.partial(self._gave_in, held, turn))
 
     def _gave_in(self, held: Held, turn: Turn, receipt: Receipt) -> None:

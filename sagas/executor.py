@@ -7,10 +7,10 @@ import functools
 import inspect
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
@@ -23,6 +23,7 @@ from amends.sagas.flight import Flight, fell_silent, outcome_of, stopped, timed_
 from amends.sagas.interrupts import may_be_ctrl_c
 from amends.sagas.news import Attempt, Attempted, Beat, Key, Noted
 from amends.sagas.notes import Notebook, Notes
+from amends.sagas.notifier import NOTIFIERS, Notifier
 from amends.sagas.outcome import Outcome
 from amends.sagas.pulse import Pulse
 from amends.sagas.room import Room
@@ -40,13 +41,14 @@ Report = Callable[[str, Attempted | Beat | Noted], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an executor needs to know: the object for `resources`, its bounds, and where webhooks lead."""
+    """What an executor needs to know: the object for `resources`, bounds, where webhooks lead, who tells."""
 
     resources: Any
     max_steps: int
     threads: int
     max_payload: int
     webhooks: Webhooks | None = None
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)
 
 
 class Executor:
@@ -76,6 +78,7 @@ class Executor:
         self._deadlines = Deadlines(self._loop, self._stop)
         self._context = copy_context()
         self._context.run(CONFIGURED.set, settings.webhooks)
+        self._context.run(NOTIFIERS.set, settings.notifiers)
         self._flights: dict[asyncio.Task[Found | None], Flight] = {}
         self._waiting: deque[Flight] = deque()
         self._for_threads: deque[Flight] = deque()
@@ -347,4 +350,6 @@ class Executor:
             None if attempt.details is None else from_json(attempt.details),
             functools.partial(self._beat, flight),
             flight.notebook.add,
+            None if flight.work is None else flight.work.outbox,
+            attempt.beside,
         )

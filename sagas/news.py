@@ -23,7 +23,7 @@ class Attempt:
 
     `arguments` and `result` are JSON; `result`, `outcome`, `cause` and `forward_key` are for compensations;
     `probing` tells that the step's probe is to be asked instead; `details` are the last heartbeat's, `known`
-    are the attributes that the run has.
+    are the attributes that the run has, `beside` is what the body hands over unrecorded.
     """
 
     run_id: str
@@ -41,6 +41,7 @@ class Attempt:
     probing: bool = False
     details: bytes | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
+    beside: object = None
 
     @property
     def undoing(self) -> bool:
@@ -102,8 +103,9 @@ class Turn:
     """What one turn wants written, and what is to be done once it is.
 
     `attempts` start after the commit; where `durable` is false nothing has to be written first. `starts` are
-    child runs, `tells` messages to other runs, `asks` and `closes` approvals, all written with the turn.
-    `contends` tells that it must lose to a message that the run hasn't taken.
+    child runs and those that tell others of this one, `tells` messages to other runs, `asks` and `closes`
+    approvals, all written with the turn. `contends` tells that it must lose to a message that the run hasn't
+    taken.
     `wake_at` is when the run has to be looked at again without news; `idle` says that nothing of it is
     under way in this process. `needs` names a handler that this process lacks, `shown` is what the run shows
     of itself, where that has changed.
@@ -127,3 +129,7 @@ class Turn:
     parked: str = ""
     needs: str | None = None
     shown: Shown | None = None
+
+    def start(self, *runs: NewRun) -> None:
+        """Have runs started with the turn."""
+        self.starts.update((run.id, run) for run in runs)

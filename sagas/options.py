@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
 from amends.persistence.codec import Codec
+from amends.sagas.notifier import Notifier
 from amends.sagas.saga import Saga
 from amends.sagas.webhook_urls import Webhooks
 
@@ -28,4 +29,5 @@ class CoordinatorOptions(TypedDict, total=False):
     migrate: bool
     codec: Codec | None
     webhooks: Webhooks | None
+    notifiers: Iterable[Notifier]
     clock: Callable[[], int] | None

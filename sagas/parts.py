@@ -11,37 +11,22 @@ import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from amends.persistence.database import Database
 from amends.persistence.records import RunChange
 from amends.persistence.writer import Writer
+from amends.sagas import outbox
 from amends.sagas.driver import Driver
-from amends.sagas.executor import Executor, Settings
+from amends.sagas.executor import Executor
 from amends.sagas.held import Hooks
+from amends.sagas.planning import Plan
 from amends.sagas.room import Room
-from amends.sagas.run import Limits
-from amends.sagas.saga import Saga
 from amends.sagas.scheduler import Scheduler, everything_defined
 from amends.sagas.waits import Settled, Waits
 from amends.sagas.watching import Watching
 
 LONGEST_RELEASE = 5.0
 """Seconds that closing waits, at least, for the runs to be released."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a coordinator is to be made of."""
-
-    open_database: Callable[[], Database]
-    work: bool
-    sagas: list[Saga[..., Any]] | None
-    settings: Settings
-    limits: Limits
-    max_running: int
-    lease_ms: int
-    grace: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,8 @@ async def assemble(plan: Plan) -> Parts:
     database = await asyncio.to_thread(plan.open_database)
     worker = worker_id() if plan.work else None
     late: list[Parts] = []
-    serves = functools.partial(everything_defined, plan.sagas)
+    notifiers = plan.settings.notifiers
+    serves = functools.partial(everything_defined, plan.sagas, notifies=bool(notifiers))
     try:
         writer = await asyncio.to_thread(
             database.writer,
@@ -81,8 +67,10 @@ async def assemble(plan: Plan) -> Parts:
     driver = Driver(
         writer, now=database.now, limits=plan.limits, worker=worker or "", hooks=_hooks(late, waits)
     )
+    driver.notifiers = tuple(notifiers)
     lease_s = plan.lease_ms / 1000
-    room = Room(database.guests, database.transactions, database.now)
+    post = functools.partial(outbox.post, database)
+    room = Room(database.guests, database.transactions, database.now, post)
     if worker is not None:
         driver.executor = Executor(
             plan.settings,

@@ -22,10 +22,13 @@ class Definitions(Generic[K, D]):
         self._kind = kind
         self._items: dict[K, tuple[str, D]] = {}
 
-    def add(self, key: K, definition: D, fn: Callable[..., Any]) -> None:
-        """Add a definition. Raises `DefinitionError` when another file has defined the name."""
+    def add(self, key: K, definition: D, fn: Callable[..., Any], *, file: str | None = None) -> None:
+        """Add a definition of `file`, the function's own when left out.
+
+        Raises `DefinitionError` when another file has defined the name.
+        """
         code = getattr(fn, "__code__", None)
-        file = code.co_filename if code is not None else "<unknown>"
+        file = file or (code.co_filename if code is not None else "<unknown>")
         before = self._items.get(key)
         if before is not None and before[0] != file:
             raise DefinitionError(

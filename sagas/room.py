@@ -6,13 +6,30 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from amends.persistence.guests import Guests
 from amends.persistence.transactions import Transactions
+from amends.sagas.outbox import Post
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from amends.persistence.records import NewRun
+
+
+def _nowhere(connection: Connection, runs: list[NewRun]) -> None:
+    """Start nothing: where a run is only simulated, nobody takes what it sends."""
+
+
+class State(Enum):
+    """How far an attempt is: over its time, it can't commit; while it commits, it can't be stopped."""
+
+    WORKING = "working"
+    COMMITTING = "committing"
+    EXPIRED = "expired"
 
 
 class Turn:
@@ -38,12 +55,22 @@ class Turn:
 
 
 class Room:
-    """Has room for as many transactions at once as the database takes; made on the loop it is used on."""
+    """Has room for as many transactions at once as the database takes; made on the loop it is used on.
 
-    def __init__(self, guests: Guests, transactions: Transactions, now: Callable[[], int]) -> None:
+    `post` takes what their outboxes hold.
+    """
+
+    def __init__(
+        self,
+        guests: Guests,
+        transactions: Transactions,
+        now: Callable[[], int],
+        post: Post = _nowhere,
+    ) -> None:
         self.guests = guests
         self.transactions = transactions
         self.now = now
+        self.post = post
         self.places = asyncio.Semaphore(guests.at_once)
         self._engine: AsyncEngine | None = None
 

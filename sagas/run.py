@@ -57,7 +57,8 @@ class LiveRun:
 
     `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
     are the outcomes of reads that wait for the next write, `elsewhere` what other workers
-    serve, `code` the need of a run that can only go on under other code than this worker's. `noted` are the
+    serve, `code` the need of a run that can only go on under other code than this worker's, `notifiers`
+    names who tells people. `noted` are the
     attributes that have changed since the last write; None where progress hasn't changed either.
     """
 
@@ -73,6 +74,7 @@ class LiveRun:
         self.held: list[Entry] = []
         self.elsewhere: Sequence[Serves] = ()
         self.code = ""
+        self.notifiers: Sequence[str] = ()
         self.draft = Turn()
         self.noted: set[str] | None = None
         self.reads: dict[int, Command] = {}
@@ -364,11 +366,11 @@ class LiveRun:
             taking.lose(self, step, now, drained=True)
 
     def _rest(self, now: int) -> int | None:
-        """Say how long a run stays in memory that may soon hear more: of child runs, or by signals."""
+        """Say how long it stays in memory to hear more; one that was lost mustn't hold up others like it."""
         until = self.busy_at + self.limits.dormant_after_ms
         listens = self.body is not None and bool(self.body.mailbox.awaited)
         waits = listens or any(step.child is not None for step in self.history.active.values())
-        return until if waits and now < until else None
+        return until if waits and not self.lost and now < until else None
 
     def _leaves(self) -> bool:
         change = self.draft.change

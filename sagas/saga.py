@@ -7,7 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, overload
 
 from amends.persistence.typed_json import JsonType
 from amends.sagas import checked, context
@@ -19,6 +19,9 @@ from amends.sagas.failure import named_by
 from amends.sagas.outcome import Effect
 from amends.sagas.registry import SAGAS
 from amends.sagas.signals import Signals
+
+if TYPE_CHECKING:
+    from amends.sagas.handling import Handling
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +63,34 @@ class Saga(Generic[P, R]):
                 self.arguments.hints().get("return", Any), f"saga {self.name!r}: its result"
             )
         return self._result
+
+    @functools.cached_property
+    def on_complete(self) -> Handling[R]:
+        """Register a function to be called when a run has completed: `@x.on_complete`, plain or with options.
+
+        That is recorded in the transaction which ends the run, as the start of a run of its own: the function
+        is called after the commit, with a `Report`, at least once, until it succeeds; options are those of
+        `@outgoing`. A saga may have several. Runs that ended before the function was there call nothing.
+
+        >>> @fulfil_order.on_complete
+        ... async def tell_warehouse(report: Report[Receipt]) -> None: ...
+        """
+        return self._handling("on_complete")
+
+    @functools.cached_property
+    def on_failure(self) -> Handling[R]:
+        """Register a function to be called when a run has ended otherwise, also by a later undo."""
+        return self._handling("on_failure")
+
+    @functools.cached_property
+    def on_parked(self) -> Handling[R]:
+        """Register a function to be called each time a run is parked: a person is needed."""
+        return self._handling("on_parked")
+
+    def _handling(self, event: str) -> Handling[R]:
+        from amends.sagas.handling import Handling  # noqa: PLC0415 - handlers are sagas themselves
+
+        return Handling(self.name, event)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Make the call's awaitable: a child run in a saga's body, the plain body anywhere else.

@@ -17,6 +17,7 @@ from amends.persistence.writer import Writer
 from amends.sagas.alarm import Alarm
 from amends.sagas.deployed import code_of
 from amends.sagas.driver import Driver
+from amends.sagas.notices import NOTIFY
 from amends.sagas.registry import HANDLERS, SAGAS
 from amends.sagas.repeating import Repeating
 from amends.sagas.saga import Saga
@@ -272,8 +273,13 @@ def serves_of(worker: WorkerRow) -> Serves:
     return Serves(frozenset(map(tuple, told.get("sagas", ()))), frozenset(told.get("handlers", ())))
 
 
-def everything_defined(sagas: Iterable[Saga[..., Any]] | None) -> Serves:
-    """Give what this process can run: the given sagas, or all that are defined, and all compensations."""
+def everything_defined(sagas: Iterable[Saga[..., Any]] | None, *, notifies: bool = False) -> Serves:
+    """Give what this process can run: the given sagas, or all that are defined, and all compensations.
+
+    People are told only by a worker that has notifiers.
+    """
     served = SAGAS.all() if sagas is None else list(sagas)
-    names = frozenset((saga.name, saga.version) for saga in served)
+    names = frozenset((saga.name, saga.version) for saga in served) - {NOTIFY}
+    if notifies:
+        names |= {NOTIFY}
     return Serves(names, frozenset(HANDLERS.keys()), code_of(served))

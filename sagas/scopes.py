@@ -6,11 +6,40 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from typing import Self
 
 from amends.sagas import context
 
 PATH: ContextVar[tuple[int, ...]] = ContextVar("amends.savepoints", default=())
 """The savepoints around the code that runs, by number, the outermost first."""
+
+
+class Scope:
+    """A part of what a body does that can be undone later, while the body goes on; it may be entered once.
+
+    For code of ours that decides afterwards. As in a savepoint, nothing called in it may outlive the block.
+    """
+
+    def __init__(self) -> None:
+        self._body = context.running_body()
+        self._number = 0
+
+    async def __aenter__(self) -> Self:
+        if self._body is not None:
+            self._number = self._body.savepoints.open()
+            self._token = PATH.set((*PATH.get(), self._number))
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._body is not None:
+            PATH.reset(self._token)
+            if error is None:
+                self._body.savepoints.close(self._number)
+
+    async def undo(self) -> None:
+        """Undo exactly the steps called in it; returns when that is done."""
+        if self._body is not None:
+            await _through(self._body.savepoints.roll_back(self._number))
 
 
 @asynccontextmanager

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from amends.persistence.records import Cause, RunChange, Serves
 from amends.persistence.records import Status as Stored
-from amends.sagas import approvals, asking, children, parents
+from amends.sagas import approvals, asking, children, notices, parents, reports
 from amends.sagas.body import Body, too_large
 from amends.sagas.compensation import UndoOrder, owed, standing
 from amends.sagas.errors import AmendsError, ResultInvalid
-from amends.sagas.failure import describe
+from amends.sagas.failure import Failure, describe
 from amends.sagas.journal import Kind, Said
 from amends.sagas.loop import EndlessTurn
-from amends.sagas.registry import HANDLERS
+from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.states import end_of
 from amends.sagas.step_record import Phase, StepRecord, Undoing
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MOST_FIRED = 20_000
 """So many timers may fire in one turn: a body that sleeps for next to nothing would never leave it."""
+
+
+UNTOLD = Failure("", "no error on record", None, "").to_json()
 
 
 def fire_due(run: LiveRun, now: int) -> None:
@@ -290,6 +293,7 @@ def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) ->
     run.draft.change = RunChange(status, history.cause, result, history.error, now, None, True)  # noqa: FBT003 - RunChange's release
     run.draft.ended = True
     parents.tell_end(run, status, result, now)
+    reports.ended(run, status, now, result)
 
 
 def _end_again(run: LiveRun, now: int) -> None:
@@ -308,6 +312,8 @@ def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None)
     run.draft.change = RunChange(Stored.PARKED, history.cause, None, history.error, None, None, True, needs)  # noqa: FBT003 - RunChange's release
     run.draft.parked = reason
     parents.tell(run, Said.PARKED, now, {"reason": reason})
+    run.draft.start(*reports.parked(run.saga, run.row, history.seq, now, reason, names))
+    run.draft.start(*notices.parked(run.notifiers, run.row, history.seq, now, reason, names))
 
 
 def _hand_on(run: LiveRun, handler: str, now: int) -> None:
@@ -324,7 +330,11 @@ def _forward(run: LiveRun) -> str:
 
 
 def _in_doubt(run: LiveRun) -> str:
-    names = ", ".join(f"{step.name!r} ({step.ref})" for step in run.history.doubts.values())
+    doubts = run.history.doubts.values()
+    names = ", ".join(f"{step.name!r} ({step.ref})" for step in doubts)
+    if all(known is not None and known.parks for known in (STEPS.get(step.name) for step in doubts)):
+        why = "; ".join(Failure.from_json(step.error or UNTOLD).message for step in doubts)
+        return f"{names} has failed in all its attempts ({why}); have it tried again, or cancel the run"
     return (
         f"{_forward(run)}nobody knows whether {names} landed; look at what the participant holds and say so, "
         "or have it tried again"

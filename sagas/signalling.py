@@ -21,6 +21,7 @@ from amends.sagas.errors import (
 )
 from amends.sagas.joining import Joinable
 from amends.sagas.journal import Kind
+from amends.sagas.new_runs import new_run
 from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
 from amends.sagas.signals import plain
@@ -70,7 +71,7 @@ class Signalling:
         row = self._letter(run_id, name, payload, message_id, saga)
         there = await self._is_there(run_id, saga, connection)
         while True:
-            start = None if there else self._starts.new(saga, run_id, data, row.at)
+            start = None if there else new_run(saga, run_id, data, row.at)
             receipt = await self._desk.write(Write(run_id, start=start, inbox=row), connection, claim=True)
             if receipt.written is Written.TAKEN:
                 # Somebody else has started it meanwhile.
@@ -98,7 +99,7 @@ class Signalling:
 
     async def _saga_of(self, run_id: str, connection: Joinable | None) -> tuple[str, str]:
         """Give the name and version of a run's saga, from memory if possible. Raises `RunNotFound`."""
-        found = self._sagas.get(run_id)
+        found = self._sagas.get(checked.an_id(run_id, "a run's id"))
         if found is None:
             row = await self._desk.row(run_id, connection)
             found = row.saga, row.version

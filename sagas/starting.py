@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import Any
 
 from amends.persistence.records import NewRun, Receipt, RunRow, Write, Written
-from amends.sagas.body import too_large
-from amends.sagas.checked import MILLISECOND
 from amends.sagas.desk import Desk
-from amends.sagas.errors import AmendsError, InputInvalid, StartConflict
+from amends.sagas.errors import AmendsError, StartConflict
 from amends.sagas.joining import Joinable
-from amends.sagas.parts import Parts, Plan
+from amends.sagas.new_runs import encoded, new_run
+from amends.sagas.parts import Parts
+from amends.sagas.planning import Plan
 from amends.sagas.saga import Saga
-
-LONGEST_ID = 200
 
 
 class Starts:
@@ -28,15 +25,7 @@ class Starts:
 
     def encode(self, saga: Saga[..., Any], args: tuple[Any, ...]) -> bytes:
         """Encode a run's input. Raises `InputInvalid`, `PayloadTooLarge`."""
-        data, most = saga.arguments.encode(args, {}), self._plan.limits.max_payload
-        if len(data) > most:
-            raise too_large(f"saga {saga.name!r}: its input", len(data), most)
-        return data
-
-    def new(self, saga: Saga[..., Any], run_id: str, data: bytes, now: int) -> NewRun:
-        """Describe a run that is to be inserted."""
-        deadline = None if saga.deadline is None else now + round(saga.deadline / MILLISECOND)
-        return NewRun(run_id, saga.name, saga.version, data, now, deadline)
+        return encoded(saga, args, self._plan.limits.max_payload)
 
     async def start(self, parts: Parts, saga: Saga[..., Any], run_id: str, data: bytes) -> None:
         """Start a run, or see that it is the one that has the id. Raises `StartConflict`, `AmendsError`."""
@@ -47,7 +36,7 @@ class Starts:
             await self._compare(saga, run_id, data)
             return
         receipt = await asyncio.shield(
-            self._write(parts, saga, self.new(saga, run_id, data, parts.database.now()))
+            self._write(parts, saga, new_run(saga, run_id, data, parts.database.now()))
         )
         if receipt.written is Written.TAKEN:
             await self._compare(saga, run_id, data)
@@ -60,7 +49,7 @@ class Starts:
 
     async def join(self, saga: Saga[..., Any], run_id: str, data: bytes, connection: Joinable) -> None:
         """Start a run with a caller's transaction, or see that it is the one that has the id."""
-        new = self.new(saga, run_id, data, self._desk.now())
+        new = new_run(saga, run_id, data, self._desk.now())
         receipt = await self._desk.write(Write(run_id, start=new), connection)
         if receipt.written is Written.TAKEN:
             compare(await self._desk.row(run_id, connection), saga, data)
@@ -111,12 +100,3 @@ def compare(row: RunRow, saga: Saga[..., Any], data: bytes) -> None:
             f"the id {row.id!r} belongs to a run of saga {saga.name!r} with other input; the same id "
             "gives the same run, so give a run with other input another id"
         )
-
-
-def checked_id(run_id: object) -> str:
-    """Check a run's id, or make one. Raises `InputInvalid`."""
-    if run_id is None:
-        return str(uuid.uuid4())
-    if not isinstance(run_id, str) or not 0 < len(run_id) <= LONGEST_ID or not run_id.isprintable():
-        raise InputInvalid(f"a run's id is a printable text of 1 to {LONGEST_ID} characters, not {run_id!r}")
-    return run_id

@@ -134,6 +134,10 @@ class Step(Generic[P, R]):
 
     given: Given | None = None
     """What its function is given beside its arguments, as a transaction."""
+    parks = False
+    """Whether a person is asked when its attempts are used up, before it counts as failed."""
+    settled_first = False
+    """Whether somebody has to say what became of it, where nobody knows, before the body sees its error."""
 
     def __init__(
         self,
@@ -333,11 +337,11 @@ class StepDecorator:
         probe = on_unknown if callable(on_unknown) else None
         policy = OnUnknown.PROBE
         if probe is None:
-            policy = chosen(OnUnknown, on_unknown, "on_unknown", "a probe function")
-        kind = None if effect is None else chosen(Effect, effect, "effect")
+            policy = chosen(OnUnknown, on_unknown, "@step: on_unknown", "a probe function")
+        kind = None if effect is None else chosen(Effect, effect, "@step: effect")
         surely = checked.errors(no_effect, "@step: no_effect=")
-        self._options = StepOptions(retry, timeout, surely, policy, probe, kind, heartbeat)
-        check_options(self._options)
+        self.options = StepOptions(retry, timeout, surely, policy, probe, kind, heartbeat)
+        check_options(self.options)
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
@@ -349,26 +353,26 @@ class StepDecorator:
             raise DefinitionError(f"@step: {fn!r} can't be a step besides; put @step on the function alone")
         checked.function(fn, "@step")
         name = checked.name(self._name or fn.__qualname__, "@step: a step's name")
-        made: Step[..., Any] = Step(fn, name, self._options, callers_names())
+        made: Step[..., Any] = Step(fn, name, self.options, callers_names())
         STEPS.add(name, made, fn)
         return made
 
 
-def check_options(options: StepOptions) -> None:
-    """Check what fits together. Raises `DefinitionError`."""
-    checked.duration(options.timeout, "@step: timeout", DefinitionError)
+def check_options(options: StepOptions, what: str = "@step") -> None:
+    """Check what fits together; `what` is the decorator. Raises `DefinitionError`."""
+    checked.duration(options.timeout, f"{what}: timeout", DefinitionError)
     if options.heartbeat is not None:
-        checked.duration(options.heartbeat, "@step: heartbeat", DefinitionError)
+        checked.duration(options.heartbeat, f"{what}: heartbeat", DefinitionError)
         if options.heartbeat > options.timeout:
             raise DefinitionError(
-                f"@step: heartbeat={options.heartbeat} must be at most timeout={options.timeout}"
+                f"{what}: heartbeat={options.heartbeat} must be at most timeout={options.timeout}"
             )
     if options.on_unknown is OnUnknown.PROBE and options.probe is None:
-        raise DefinitionError('@step: on_unknown="probe" needs the probe: give the function itself')
+        raise DefinitionError(f'{what}: on_unknown="probe" needs the probe: give the function itself')
     one_way = options.effect in (Effect.PIVOT, Effect.RETRIABLE)
     if one_way and options.on_unknown is OnUnknown.COMPENSATE:
         raise DefinitionError(
-            f"@step: a {options.effect} step can't be compensated; on_unknown= takes 'retry', 'park' or"
+            f"{what}: a {options.effect} step can't be compensated; on_unknown= takes 'retry', 'park' or"
             " a probe"
         )
 
@@ -381,13 +385,14 @@ def checked_policy(retry: Any, what: str) -> Retry:
 
 
 def chosen(kind: type[C], given: Any, option: str, *others: str) -> C:
-    """Give what an option's value stands for. Raises `DefinitionError` that lists what there is."""
+    """Give what an option's value stands for. Raises `DefinitionError` that lists what there is.
+
+    `option` names the decorator and the option: `@step: effect`.
+    """
     try:
         if given == Effect.CHILD:
             raise ValueError(given)
         return kind(given)
     except ValueError:
         known = [repr(str(choice)) for choice in kind if choice not in (OnUnknown.PROBE, Effect.CHILD)]
-        raise DefinitionError(
-            f"@step: {option}={given!r} is not one of {', '.join([*known, *others])}"
-        ) from None
+        raise DefinitionError(f"{option}={given!r} is not one of {', '.join([*known, *others])}") from None

@@ -105,7 +105,8 @@ class Store:
     audit: list[AuditRow] = field(default_factory=list)
 
     def apply(self, write: Write, worker: str | None, epoch: int | None) -> Receipt:
-        """Write all or nothing, for a worker under its epoch."""
+        """Write all or nothing, for a worker under its epoch; who only hears of a run isn't started."""
+        write.starts = tuple(new for new in write.starts if new.parent is not None)
         ask = asked([write], worker, epoch)
         known = Known(
             won={run_id for run_id in ask.starts if run_id not in self.runs},

@@ -9,8 +9,8 @@ from typing import Any, Final, Generic, TypeVarTuple
 
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import StartConflict
+from amends.sagas.new_runs import LONGEST_ID
 from amends.sagas.signalling import LONGEST_MESSAGE_ID
-from amends.sagas.starting import LONGEST_ID
 
 Ts = TypeVarTuple("Ts")
 

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, delete, insert, select
 
-from amends.sagas import DefinitionError, Undo, saga, step, transaction
+from amends.sagas import (
+    DefinitionError,
+    Report,
+    Undo,
+    current_step,
+    outgoing,
+    saga,
+    step,
+    transaction,
+)
 from amends.sagas.testing import crash_test, simulate
 from tests.sagas.ledgers import METADATA, ROWS
 
@@ -80,3 +89,30 @@ def test_a_world_without_an_engine_is_told_what_it_lacks() -> None:
 
     with pytest.raises(DefinitionError, match="engine"):
         crash_test(adds, ("a", "b"), world=Empty(), most=1)
+
+
+@outgoing(name="kit.tx.announce")
+async def announce(what: str) -> None:
+    raise AssertionError(what)
+
+
+@transaction(name="kit.tx.tells")
+def tells(db: Connection, what: str) -> None:
+    db.execute(insert(ROWS).values(what=what))
+    current_step().outbox.put(announce, what)
+
+
+@saga(name="kit.tx.told")
+async def told(what: str) -> None:
+    await tells(what)
+
+
+@told.on_complete(name="kit.tx.handler")
+async def handler(report: Report[None]) -> None:
+    raise AssertionError(report)
+
+
+def test_who_only_hears_of_a_run_is_left_out(books: Books) -> None:
+    """The kit judges one run's effects: what outboxes and handlers send is no part of them."""
+    crash_test(told, "a", world=books)
+    simulate(told, "a", world=books, seeds=range(20))

@@ -29,7 +29,6 @@ def upgrade() -> None:
         _votes,
         _workers,
         _schedules,
-        _outbox,
         _transactions,
         _audit,
     )
@@ -262,20 +261,6 @@ def _schedules(maker: _Maker) -> None:
     )
     maker.index("schedules", "due", "next_at", where="next_at IS NOT NULL")
     maker.index("schedules", "waiting", "waiting_at", where="waiting_at IS NOT NULL")
-
-
-def _outbox(maker: _Maker) -> None:
-    maker.table(
-        "outbox",
-        _serial("number"),
-        _key("run_id"),
-        _text("topic"),
-        _bytes("payload", nullable=True),
-        _number("created_at"),
-        _number("sent_at", nullable=True),
-        maker.primary("outbox", "number"),
-    )
-    maker.index("outbox", "unsent", "number", where="sent_at IS NULL")
 
 
 def _transactions(maker: _Maker) -> None:

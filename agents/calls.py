@@ -1,0 +1,146 @@
+"""Carrying out what a model asks for: checked, approved by people, side by side (A1, A6, A7, A10)."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import Any
+
+from amends.agents.approval_policy import ApprovalPolicy, Sticky
+from amends.agents.budget import BEFORE_TOOL
+from amends.agents.conversation import Conversation, Deed
+from amends.agents.messages import ToolCall, ToolMessage
+from amends.agents.parameters import Misfit, digest_of
+from amends.agents.tool import Tool, cut
+from amends.agents.toolset import AnyTool
+from amends.sagas.approving import approval
+from amends.sagas.context import now
+from amends.sagas.errors import NoEffect
+from amends.sagas.outcome import Effect
+from amends.sagas.scopes import Scope
+
+SHOWN = 200
+"""Characters of a call's arguments that are shown where its undoing is told."""
+TOLD = 4_000
+"""Characters of an error that a model is told."""
+
+
+async def carry_out(talk: Conversation, calls: tuple[ToolCall, ...]) -> None:
+    """Carry out the calls of one answer, and tell the model what became of each, in their order (A11).
+
+    They are siblings, in a scope that can be undone later; a pivot waits for the others, and is in none.
+    """
+    gate = asyncio.Semaphore(talk.agent.parallel)
+    pivots = [call for call in calls if _is_pivot(talk, call)]
+    async with Scope() as scope:
+        siblings = [call for call in calls if call not in pivots]
+        messages = await asyncio.gather(*(_carried_out(talk, call, gate) for call in siblings))
+    talk.scopes.append((talk.turn, scope))
+    told = {message.call: message for message in messages}
+    for call in pivots:
+        told[call.id] = await _carried_out(talk, call, gate)
+    for call in calls:
+        talk.say(told[call.id])
+
+
+def _is_pivot(talk: Conversation, call: ToolCall) -> bool:
+    found = next((tool for tool in talk.agent.tools if tool.name == call.name), None)
+    return isinstance(found, Tool) and found.effect is Effect.PIVOT
+
+
+async def _carried_out(talk: Conversation, call: ToolCall, gate: asyncio.Semaphore) -> ToolMessage:
+    try:
+        tool, arguments = talk.agent.tools.read(call)
+        over = talk.ledger.exhausted(now(), *BEFORE_TOOL)
+        if over is not None:
+            raise NoEffect(f"not called: {over[1]}")
+        talk.ledger.called()
+        policy = tool.approval_for(arguments)
+        if policy is not None:
+            arguments = await _approved(talk, tool, policy, arguments)
+        async with gate:
+            return talk.told(call, await _done(talk, tool, arguments))
+    except Exception as error:  # noqa: BLE001 - a tool's error is the model's to cope with (A1)
+        return talk.told(call, words_of(error), failed=True)
+
+
+async def _done(talk: Conversation, tool: AnyTool, arguments: dict[str, Any]) -> str:
+    """Have a tool called, and note what it did."""
+    if not isinstance(tool, Tool):
+        if tool.undone:
+            talk.deeds.append(Deed(talk.turn, tool.name, _shown(tool, arguments), tool.name, stays=False))
+        return await tool.carry_out(talk, arguments)
+    compensation = tool.current_compensation
+    stays = tool.effect not in (Effect.READ, Effect.COMPENSATABLE)
+    undone_by = None if compensation is None else compensation.name
+    deed = Deed(talk.turn, tool.name, _shown(tool, arguments), undone_by, stays)
+    if tool.effect is not Effect.READ:
+        talk.deeds.append(deed)
+    try:
+        return tool.told(await tool(**arguments))
+    except Exception:
+        # An error that the body sees means that nothing of it is in the world, where it could be undone.
+        deed.undone, deed.undone_by = not stays, None
+        if not stays:
+            talk.deeds.remove(deed)
+        raise
+
+
+async def _approved(
+    talk: Conversation, tool: AnyTool, policy: ApprovalPolicy, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Have people approve a call; gives the arguments as they are approved. Raises `NoEffect`."""
+    shown = _encoded(tool, arguments)
+    digest = digest_of(tool.name, shown)
+    if digest in talk.allowed or tool.name in talk.allowed:
+        return arguments
+    compensation = tool.current_compensation if isinstance(tool, Tool) else None
+    decision = await approval(
+        tool.parameters.filled(arguments) if policy.edit and arguments else None,
+        title=policy.asked(tool.name, arguments),
+        details={
+            "agent": talk.agent.name,
+            "tool": tool.name,
+            "arguments": tool.parameters.plain(arguments),
+            "digest": digest,
+            "effect": tool.effect.value if isinstance(tool, Tool) else "saga",
+            "undone_by": None if compensation is None else compensation.name,
+        },
+        approvers=policy.approvers,
+        requested_by=policy.requested_by,
+        quorum=policy.quorum,
+        timeout=policy.timeout,
+        remind_every=policy.remind_every,
+        escalate_to=policy.escalate_to,
+        escalate_after=policy.escalate_after,
+    )
+    if decision.expired:
+        raise NoEffect("not called: nobody has approved it in time")
+    if not decision.approved:
+        raise NoEffect(f"not called: {decision.by} has rejected it: {decision.reason or 'no reason given'}")
+    if decision.values is not None:
+        edited = {
+            field.name: getattr(decision.values, field.name) for field in dataclasses.fields(decision.values)
+        }
+        arguments = tool.parameters.checked(tool.parameters.encoded(edited))
+    if policy.sticky == Sticky.CALL:
+        talk.allowed.add(digest_of(tool.name, _encoded(tool, arguments)))
+    elif policy.sticky == Sticky.TOOL:
+        talk.allowed.add(tool.name)
+    return arguments
+
+
+def _encoded(tool: AnyTool, arguments: dict[str, Any]) -> bytes:
+    return tool.parameters.encoded(arguments)
+
+
+def _shown(tool: AnyTool, arguments: dict[str, Any]) -> str:
+    return cut(tool.parameters.encoded(arguments).decode(), SHOWN)
+
+
+def words_of(error: BaseException) -> str:
+    """Say what went wrong, to a model: the error's class and text, never its traceback."""
+    if isinstance(error, Misfit | NoEffect):
+        return cut(str(error), TOLD)
+    kind = getattr(error, "type", "") or type(error).__name__
+    return cut(f"{kind.rpartition(':')[2]}: {error}", TOLD)

@@ -1,0 +1,84 @@
+"""What has been said and done in an agent's conversation; replay makes the same one again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from amends.agents.budget import Ledger
+from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage
+from amends.sagas.scopes import Scope
+
+
+@dataclass(slots=True)
+class Deed:
+    """One call of a tool that was carried out: what it can do to the world, and what became of it.
+
+    `undone_by` names its compensation; `stays` tells that it may have done something which nothing undoes.
+    """
+
+    turn: int
+    tool: str
+    arguments: str
+    undone_by: str | None
+    stays: bool
+    undone: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.tool}({self.arguments})"
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The state of one agent's work: its transcript, what it did in which turn, what was allowed for good.
+
+    `depth` counts the agents around it, `repairs` the final answers that didn't fit since the last that did
+    something.
+    """
+
+    agent: Any
+    ledger: Ledger
+    depth: int = 0
+    messages: list[Message] = field(default_factory=list)
+    turn: int = 0
+    repairs: int = 0
+    deeds: list[Deed] = field(default_factory=list)
+    scopes: list[tuple[int, Scope]] = field(default_factory=list)
+    allowed: set[str] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
+
+    def say(self, message: Message) -> None:
+        """Add a message."""
+        self.messages.append(message)
+
+    def note(self, text: str) -> None:
+        """Tell the model something of our own."""
+        self.messages.append(NoteMessage(text))
+
+    def answered(self, message: ModelMessage) -> ModelMessage:
+        """Add a model's answer, its calls under ids that are unique in the transcript (A8, A11)."""
+        calls: list[ToolCall] = []
+        for number, call in enumerate(message.calls):
+            fresh = call.id and call.id not in self.ids
+            call_id = call.id if fresh else f"call_{self.turn}_{number}"
+            self.ids.add(call_id)
+            calls.append(call if fresh else replace(call, id=call_id))
+        if tuple(calls) != message.calls:
+            # What the provider wants to see again has the ids that it gave.
+            message = replace(message, calls=tuple(calls), items=(), provider=None)
+        self.messages.append(message)
+        return message
+
+    def told(self, call: ToolCall, text: str, *, failed: bool = False) -> ToolMessage:
+        """Make the message that tells a model what became of a call."""
+        return ToolMessage(call.id, call.name, text, failed)
+
+    @property
+    def last_text(self) -> str:
+        """What the model said last."""
+        texts = (message.text for message in reversed(self.messages) if isinstance(message, ModelMessage))
+        return next((text for text in texts if text), "")
+
+    def work_of(self, turn: int) -> list[Deed]:
+        """Give what was done after a turn and not undone yet, the last first."""
+        return [deed for deed in reversed(self.deeds) if deed.turn > turn and not deed.undone]
