@@ -22,9 +22,7 @@ class Rejected(Exception):
 @saga
 async def approved() -> list[str]:
     booked = [await book("hotel")]
-    decision = await approval(
-        title="Book the flight?", approvers=PEOPLE, requested_by="cy", quorum=2, remind_every=IN_TIME
-    )
+    decision = await approval(title="Book the flight?", approvers=PEOPLE, requested_by="cy", quorum=2)
     if not decision.approved or decision.voters != ("ann", "bob"):
         raise Rejected(decision.status)
     return [*booked, await book("flight"), await book("car")]
