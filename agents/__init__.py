@@ -1,5 +1,6 @@
 """Agents: sagas whose steps a model chooses."""
 
+from amends.agents.approval_policy import ApprovalPolicy, Sticky
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage, UserMessage
 from amends.agents.model import Finish, Model, ModelAnswer, ModelRequest, OutputSpec, ToolSpec, Usage
 from amends.agents.model_errors import (
@@ -18,18 +19,23 @@ from amends.agents.model_errors import (
     TranscriptInvalid,
 )
 from amends.agents.openai_model import OpenAIModel
+from amends.agents.parameters import Misfit, digest_of
 from amends.agents.prices import PRICES, Price, cost, price_of
 from amends.agents.scripted import Scripted, ScriptedModel
 from amends.agents.structured import Structured
+from amends.agents.tool import Tool, tool
+from amends.agents.toolset import Toolset
 
 __all__ = [
     "AnswerInvalid",
+    "ApprovalPolicy",
     "ContentRefused",
     "ContextTooLong",
     "Finish",
     "KeyMissing",
     "KeyRejected",
     "Message",
+    "Misfit",
     "Model",
     "ModelAnswer",
     "ModelBusy",
@@ -48,13 +54,18 @@ __all__ = [
     "RequestInvalid",
     "Scripted",
     "ScriptedModel",
+    "Sticky",
     "Structured",
+    "Tool",
     "ToolCall",
     "ToolMessage",
     "ToolSpec",
+    "Toolset",
     "TranscriptInvalid",
     "Usage",
     "UserMessage",
     "cost",
+    "digest_of",
     "price_of",
+    "tool",
 ]

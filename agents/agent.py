@@ -176,7 +176,9 @@ def _models(given: Any, agent: str) -> tuple[Model, ...]:
     models = tuple(given) if isinstance(given, list | tuple) else (given,)
     for model in models:
         if not isinstance(getattr(model, "name", None), str) or not callable(getattr(model, "answer", None)):
-            raise DefinitionError(f"Agent {agent!r}: model={model!r} is no model, such as OpenAIModel('gpt-5-mini')")
+            raise DefinitionError(
+                f"Agent {agent!r}: model={model!r} is no model, such as OpenAIModel('gpt-5-mini')"
+            )
     if not models:
         raise DefinitionError(f"Agent {agent!r}: model= names no model")
     return models

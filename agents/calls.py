@@ -81,7 +81,7 @@ async def _done(talk: Conversation, tool: AnyTool, arguments: dict[str, Any]) ->
     except Exception:
         # An error that the body sees means that nothing of it is in the world, where it could be undone.
         deed.undone, deed.undone_by = not stays, None
-        if not stays:
+        if deed in talk.deeds and not stays:
             talk.deeds.remove(deed)
         raise
 
@@ -119,7 +119,9 @@ async def _approved(
     if not decision.approved:
         raise NoEffect(f"not called: {decision.by} has rejected it: {decision.reason or 'no reason given'}")
     if decision.values is not None:
-        edited = {field.name: getattr(decision.values, field.name) for field in dataclasses.fields(decision.values)}
+        edited = {
+            field.name: getattr(decision.values, field.name) for field in dataclasses.fields(decision.values)
+        }
         arguments = tool.parameters.checked(tool.parameters.encoded(edited))
     if policy.sticky == Sticky.CALL:
         talk.allowed.add(digest_of(tool.name, _encoded(tool, arguments)))

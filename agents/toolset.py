@@ -48,7 +48,9 @@ class Toolset:
         alike: dict[str, str] = {}
         for tool in tools:
             if not isinstance(getattr(tool, "parameters", None), Parameters):
-                raise DefinitionError(f"agent {agent!r}: {tool!r} is no tool; decorate the function with @tool")
+                raise DefinitionError(
+                    f"agent {agent!r}: {tool!r} is no tool; decorate the function with @tool"
+                )
             same = alike.setdefault(_bare(tool.name), tool.name)
             if same != tool.name or tool.name in self._tools:
                 raise DefinitionError(
