@@ -1,6 +1,16 @@
 """Agents: sagas whose steps a model chooses."""
 
+from amends.agents.agent import Agent
 from amends.agents.approval_policy import ApprovalPolicy, Sticky
+from amends.agents.budget import Budget, Exhausted
+from amends.agents.built_in import agent_tool, ask_person, saga_tool, sleeping
+from amends.agents.errors import (
+    AgentFailed,
+    BudgetExhausted,
+    ModelDeclined,
+    OutputInvalid,
+    ResultRejected,
+)
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage, UserMessage
 from amends.agents.model import Finish, Model, ModelAnswer, ModelRequest, OutputSpec, ToolSpec, Usage
 from amends.agents.model_errors import (
@@ -25,12 +35,19 @@ from amends.agents.scripted import Scripted, ScriptedModel
 from amends.agents.structured import Structured
 from amends.agents.tool import Tool, tool
 from amends.agents.toolset import Toolset
+from amends.agents.turn_plan import Turn
+from amends.agents.undoing import UndoTo
 
 __all__ = [
+    "Agent",
+    "AgentFailed",
     "AnswerInvalid",
     "ApprovalPolicy",
+    "Budget",
+    "BudgetExhausted",
     "ContentRefused",
     "ContextTooLong",
+    "Exhausted",
     "Finish",
     "KeyMissing",
     "KeyRejected",
@@ -39,6 +56,7 @@ __all__ = [
     "Model",
     "ModelAnswer",
     "ModelBusy",
+    "ModelDeclined",
     "ModelError",
     "ModelFatal",
     "ModelMessage",
@@ -47,11 +65,13 @@ __all__ = [
     "ModelUnknown",
     "NoteMessage",
     "OpenAIModel",
+    "OutputInvalid",
     "OutputSpec",
     "PRICES",
     "Price",
     "QuotaExhausted",
     "RequestInvalid",
+    "ResultRejected",
     "Scripted",
     "ScriptedModel",
     "Sticky",
@@ -62,10 +82,16 @@ __all__ = [
     "ToolSpec",
     "Toolset",
     "TranscriptInvalid",
+    "Turn",
+    "UndoTo",
     "Usage",
     "UserMessage",
+    "agent_tool",
+    "ask_person",
     "cost",
     "digest_of",
     "price_of",
+    "saga_tool",
+    "sleeping",
     "tool",
 ]

@@ -35,16 +35,17 @@ ASKING = Retry(attempts=8)
 class Agent(Saga[[Any], O], Generic[O]):
     """A saga whose steps a model chooses: it is asked, may call tools, and gives a result at last.
 
-    `coordinator.start(agent, input)` starts a run of it; `await agent(input)` in a saga does its work as a part
-    of that run, and an error that leaves it undoes exactly that part.
+    `coordinator.start(agent, input)` starts a run of it; `await agent(input)` in a saga does its work as a
+    part of that run, and an error that leaves it undoes exactly that part.
 
-    `model` is one model, or several: the next is asked where one has failed for good. `instructions` is a text,
-    or a pure function of the input. `output_type` is what the final answer has to be; one that doesn't fit is
-    given back to the model, `repairs` times. `budget` bounds what may be used up. `stop_when` gets each `Turn`
-    from the second on and says whether the model has to come to its answer, without tools; `prepare_turn` may
-    give another `Turn` than it gets. Both are pure functions, called again on replay. `review` has people accept
-    the result; rejecting it undoes everything. `parallel` bounds the tools at work at once, `retry` and
-    `timeout` are those of the model's calls, `options` go to the provider, `prices` replace list prices.
+    `model` is one model, or several: the next is asked where one has failed for good. `instructions` is a
+    text, or a pure function of the input. `output_type` is what the final answer has to be; one that doesn't
+    fit is given back to the model, `repairs` times. `budget` bounds what may be used up. `stop_when` gets
+    each `Turn` from the second on and says whether the model has to come to its answer, without tools;
+    `prepare_turn` may give another `Turn` than it gets. Both are pure functions, called again on replay.
+    `review` has people accept the result; rejecting it undoes everything. `parallel` bounds the tools at work
+    at once, `retry` and `timeout` are those of the model's calls, `options` go to the provider, `prices`
+    replace list prices.
     Raises `DefinitionError`.
 
     >>> helper = Agent("helper", model=OpenAIModel("gpt-5-mini"), tools=[find_order, refund])
@@ -150,7 +151,7 @@ class Agent(Saga[[Any], O], Generic[O]):
         return f"<agent {self.name!r}>"
 
     def __call__(self, given: Any) -> Coroutine[Any, Any, O]:
-        """Do the agent's work as a part of the saga that calls it; an error that leaves it undoes that part."""
+        """Do the agent's work as a part of the saga that calls it; an error that leaves it undoes that."""
         return self.fn(given) if running_body() is None else self.part(given)
 
     async def part(self, given: Any, above: Any = None) -> O:

@@ -114,5 +114,6 @@ def policy_of(given: Approves, what: str) -> ApprovalPolicy | None:
         check_predicate(given, f"{what}: approval")
         return ApprovalPolicy(when=given)
     raise DefinitionError(
-        f'{what}: approval={given!r} takes "always", "never", a function of the arguments, or an ApprovalPolicy'
+        f'{what}: approval={given!r} takes "always", "never", a function of the arguments, or an '
+        "ApprovalPolicy"
     )

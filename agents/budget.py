@@ -31,9 +31,9 @@ class Exhausted(StrEnum):
 class Budget:
     """What an agent may use up; None is no bound. Checked before each call of the model and of tools.
 
-    `turns` are calls of the model, `cost` is US dollars, `time` is wall time from the agent's beginning, pauses
-    included. What sub-agents use up counts as well. `exhausted` is "fail", "stop" or "ask"; `ask` says how
-    people are asked then. Raises `DefinitionError`.
+    `turns` are calls of the model, `cost` is US dollars, `time` is wall time from the agent's beginning,
+    pauses included. What sub-agents use up counts as well. `exhausted` is "fail", "stop" or "ask"; `ask` says
+    how people are asked then. Raises `DefinitionError`.
     """
 
     turns: int | None = None
@@ -51,8 +51,9 @@ class Budget:
                 checked.count(given, f"Budget: {name}", DefinitionError)
         if self.time is not None:
             checked.duration(self.time, "Budget: time", DefinitionError)
-        if self.cost is not None and not (isinstance(self.cost, Decimal) and self.cost > 0):
-            raise DefinitionError(f"Budget: cost={self.cost!r} is a Decimal above 0, such as Decimal('0.50')")
+        price: Any = self.cost
+        if price is not None and not (isinstance(price, Decimal) and price > 0):
+            raise DefinitionError(f"Budget: cost={price!r} is a Decimal above 0, such as Decimal('0.50')")
         if self.exhausted not in list(Exhausted):
             known = ", ".join(repr(str(each)) for each in Exhausted)
             raise DefinitionError(f"Budget: exhausted={self.exhausted!r} is one of {known}")

@@ -1,4 +1,4 @@
-"""Carrying out what a model asks for: checked, approved where people have to, side by side (A1, A6, A7, A10)."""
+"""Carrying out what a model asks for: checked, approved by people, side by side (A1, A6, A7, A10)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def _carried_out(talk: Conversation, call: ToolCall, gate: asyncio.Semapho
         tool, arguments = talk.agent.tools.read(call)
         over = talk.ledger.exhausted(now(), *BEFORE_TOOL)
         if over is not None:
-            raise NoEffect(f"not called: {over[1]}")  # noqa: TRY301 - as the tool's own refusal
+            raise NoEffect(f"not called: {over[1]}")
         talk.ledger.called()
         policy = tool.approval_for(arguments)
         if policy is not None:

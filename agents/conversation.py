@@ -30,10 +30,10 @@ class Deed:
 
 @dataclass(slots=True)
 class Conversation:
-    """The state of one agent's work: its transcript, what it did in which turn, and what was allowed for good.
+    """The state of one agent's work: its transcript, what it did in which turn, what was allowed for good.
 
-    `depth` counts the agents around it. `repairs` counts final answers that didn't fit, since the last that
-    did something.
+    `depth` counts the agents around it, `repairs` the final answers that didn't fit since the last that did
+    something.
     """
 
     agent: Any

@@ -20,11 +20,11 @@ from amends.agents.conversation import Conversation
 from amends.agents.errors import AgentFailed, BudgetExhausted, ModelDeclined, OutputInvalid, ResultRejected
 from amends.agents.messages import ModelMessage, UserMessage
 from amends.agents.model import Finish, ModelAnswer, ModelRequest
-from amends.agents.model_call import Question
+from amends.agents.model_call import Answered, Question
 from amends.agents.parameters import Misfit
 from amends.agents.turn_plan import Turn, planned
 from amends.agents.undoing import UNDO, UndoTo, asked_to_undo, undo_to
-from amends.sagas.approving import Decision, approval
+from amends.sagas.approving import approval
 from amends.sagas.context import now
 from amends.sagas.receiving import receive
 
@@ -75,7 +75,7 @@ def begun(agent: Agent[Any], given: Any, above: Conversation | None) -> Conversa
 
 
 async def asked(talk: Conversation) -> ModelMessage | None:
-    """Ask the agent's models for the next turn; None where the answer was of no use, and the model was told."""
+    """Ask for the next turn; None where the answer was of no use, and the model was told."""
     talk.turn += 1
     answer = await answered(talk, planned(talk))
     talk.ledger.asked(answer)
@@ -87,9 +87,11 @@ async def asked(talk: Conversation) -> ModelMessage | None:
     if answer.finish is Finish.LENGTH:
         # What is cut off may be half a call: nothing of it is carried out, and none is left unanswered (A11).
         talk.say(ModelMessage(message.text))
-        return repair(talk, CUT)
+        repair(talk, CUT)
+        return None
     if not message.calls and not message.text.strip():
-        return repair(talk, EMPTY)
+        repair(talk, EMPTY)
+        return None
     return talk.answered(message)
 
 
@@ -99,7 +101,8 @@ async def answered(talk: Conversation, turn: Turn) -> ModelAnswer:
     request = ModelRequest(turn.instructions, tuple(talk.messages), turn.tools, turn.output, turn.options)
     for choice, model in enumerate(models):
         try:
-            return (await agent.model_call.put(talk.turn, choice, Question(model, request))).answer
+            found: Answered = await agent.model_call.put(talk.turn, choice, Question(model, request))
+            return found.answer
         except Exception:
             if choice + 1 == len(models):
                 raise

@@ -38,6 +38,7 @@ class Parameters:
     ) -> None:
         told, what = told_of(fn), f"tool {name!r}"
         self.description = told.description
+        self.names = tuple(each.name for each in parameters)
         kinds = {each.name: _kind(each, hints, what) for each in parameters}
         defaults = {
             each.name: _default_json(each.default, kinds[each.name], f"{what}: parameter {each.name!r}")
@@ -56,7 +57,8 @@ class Parameters:
             self.schema = shaped(self._type.json_schema(), defaults)
         except PydanticUserError as problem:
             raise DefinitionError(
-                f"{what}: its parameters have no JSON Schema ({problem.message}); a model can't be told what to write"
+                f"{what}: its parameters have no JSON Schema ({problem.message}); "
+                "a model can't be told what to write"
             ) from problem
 
     def read(self, text: str) -> dict[str, Any]:
@@ -68,7 +70,7 @@ class Parameters:
             raise Misfit(words_of(problem, "the arguments")) from None
         except Exception as problem:  # noqa: BLE001 - a validator of somebody else's may raise anything
             raise Misfit(f"the arguments don't fit: {problem}") from None
-        return self._settled({field.name: getattr(made, field.name) for field in dataclasses.fields(made)})
+        return self._settled({name: getattr(made, name) for name in self.names})
 
     def checked(self, data: bytes) -> dict[str, Any]:
         """Give the arguments that JSON of our own stands for, as people have edited it. Raises `Misfit`."""
@@ -123,8 +125,8 @@ def _kind(parameter: inspect.Parameter, hints: Mapping[str, Any], what: str) -> 
         )
     if parameter.name not in hints:
         raise DefinitionError(
-            f"{what}: parameter {parameter.name!r} has no annotation, and a model has to be told what to write; "
-            "say Any if it may be anything"
+            f"{what}: parameter {parameter.name!r} has no annotation; a model has to be told what to "
+            "write, so say Any if it may be anything"
         )
     kind = hints[parameter.name]
     if any(info.alias or info.validation_alias for info in field_infos(kind)):

@@ -20,7 +20,7 @@ from amends.sagas.outcome import Effect, OnUnknown
 from amends.sagas.registry import STEPS
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga
-from amends.sagas.step import TIMEOUT, Step, StepDecorator, StepOptions
+from amends.sagas.step import TIMEOUT, Step, StepDecorator, StepOptions, checked_policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,7 +62,7 @@ class Tool(Step[P, R]):
         self._approval = approval
         self._policy = policy_of(approval, f"@tool {name!r}")
         if self._policy is not None:
-            check_fits(self._policy.when, self.arguments.names, f"@tool {name!r}")
+            check_fits(self._policy.when, self.parameters.names, f"@tool {name!r}")
 
     def __repr__(self) -> str:
         return f"<tool {self.name!r}>"
@@ -148,9 +148,9 @@ def tool(
     ... async def find_order(number: str) -> Order:
     ...     '''Look an order up.'''
     """
-    decorator = ToolDecorator(
-        name, description, approval, limit, (retry, timeout, no_effect, on_unknown, effect, heartbeat)
-    )
+    policy = Retry() if retry is None else checked_policy(retry, "@tool")
+    as_step = StepDecorator(name, policy, timeout, no_effect, on_unknown, effect, heartbeat)
+    decorator = ToolDecorator(name, description, approval, limit, as_step.options)
     return decorator if fn is None else decorator(fn)
 
 
@@ -163,16 +163,13 @@ class ToolDecorator:
         description: str | None,
         approval: Approves,
         limit: int,
-        options: tuple[
-            Retry | None, timedelta, Errors, str | Callable[..., Any], str | None, timedelta | None
-        ],
+        options: StepOptions,
     ) -> None:
         self._name = name
         self._description = description
         self._approval = approval
         self._limit = limit
-        retry, *rest = options
-        self._options = StepDecorator(name, retry or Retry(), *rest)._options  # noqa: SLF001 - as a step's
+        self._options = options
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Tool[P, R]: ...

@@ -15,7 +15,7 @@ from amends.sagas.errors import DefinitionError
 
 
 class BodyTool(Protocol):
-    """A tool that is carried out in the run's own body: it may wait for people, sleep, call sagas and agents."""
+    """A tool that is carried out in the run's body: it may wait for people, sleep, call sagas and agents."""
 
     name: str
     description: str

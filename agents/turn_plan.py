@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from amends.agents.budget import Ledger
 from amends.agents.conversation import Conversation
 from amends.agents.messages import Message
 from amends.agents.model import Model, OutputSpec, ToolSpec
@@ -17,8 +16,8 @@ from amends.sagas.errors import DefinitionError
 class Turn:
     """A question that is about to be put to a model; `prepare_turn` may give another one.
 
-    `number` counts from 1. `messages` is the transcript so far, `used` what was used up of the budget. `models`
-    empty are the agent's own.
+    `number` counts from 1. `messages` is the transcript so far, `used` what was used up of the budget; no
+    `models` are the agent's own.
     """
 
     number: int
@@ -45,7 +44,7 @@ def planned(talk: Conversation) -> Turn:
     turn = Turn(
         talk.turn,
         tuple(talk.messages),
-        dict(ledger_of(talk).used),
+        dict(talk.ledger.used),
         agent.instructions_for(talk.messages[0]),
         agent.specs,
         agent.output.spec,
@@ -59,8 +58,3 @@ def planned(talk: Conversation) -> Turn:
     if made is not None and not isinstance(made, Turn):
         raise DefinitionError(f"agent {agent.name!r}: prepare_turn gives a Turn or None, not {made!r}")
     return made or turn
-
-
-def ledger_of(talk: Conversation) -> Ledger:
-    """Give what a conversation has used up."""
-    return talk.ledger

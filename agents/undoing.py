@@ -19,8 +19,8 @@ class UndoTo:
     """A person's word that an agent's work after a turn is to be undone, and that it goes on from there.
 
     `turn` is the last turn whose work stays; 0 undoes all of it. `reason` is told to the model.
-    Send it by `coordinator.signal(run_id, "amends.undo", UndoTo(turn=2, reason="..."))`; it is taken before the
-    next question to the model, or while the result waits for its review.
+    Send it by `coordinator.signal(run_id, "amends.undo", UndoTo(turn=2, reason="..."))`; it is taken before
+    the next question to the model, or while the result waits for its review.
     """
 
     turn: Annotated[int, Field(ge=0)]

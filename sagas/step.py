@@ -137,7 +137,7 @@ class Step(Generic[P, R]):
     parks = False
     """Whether a person is asked when its attempts are used up, before it counts as failed."""
     settled_first = False
-    """Whether somebody has to say what became of it, before its error reaches the body, where nobody knows."""
+    """Whether somebody has to say what became of it, where nobody knows, before the body sees its error."""
 
     def __init__(
         self,
@@ -340,8 +340,8 @@ class StepDecorator:
             policy = chosen(OnUnknown, on_unknown, "on_unknown", "a probe function")
         kind = None if effect is None else chosen(Effect, effect, "effect")
         surely = checked.errors(no_effect, "@step: no_effect=")
-        self._options = StepOptions(retry, timeout, surely, policy, probe, kind, heartbeat)
-        check_options(self._options)
+        self.options = StepOptions(retry, timeout, surely, policy, probe, kind, heartbeat)
+        check_options(self.options)
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
@@ -353,7 +353,7 @@ class StepDecorator:
             raise DefinitionError(f"@step: {fn!r} can't be a step besides; put @step on the function alone")
         checked.function(fn, "@step")
         name = checked.name(self._name or fn.__qualname__, "@step: a step's name")
-        made: Step[..., Any] = Step(fn, name, self._options, callers_names())
+        made: Step[..., Any] = Step(fn, name, self.options, callers_names())
         STEPS.add(name, made, fn)
         return made
 

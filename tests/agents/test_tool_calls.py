@@ -72,7 +72,7 @@ def read(name: str, text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["Place_order", "place-order", "place_order ", "рlace_order", "", "\ud800", "other"]
+    "name", ["Place_order", "place-order", "place_order ", "\u0440lace_order", "", "\ud800", "other"]
 )
 def test_a_tool_that_is_not_there_is_told_with_those_that_are(name: str) -> None:
     """A1: a changed case or a look-alike letter names no tool."""

@@ -32,6 +32,18 @@ def refund_order(order: str, amount: int) -> str:
     return f"{order}: {amount}"
 
 
+def is_large(order: str, amount: int) -> bool:
+    return amount > 100
+
+
+def above_limit(amount: int, **others: Any) -> bool:
+    return amount > 100
+
+
+def broken(order: str, amount: int) -> bool:
+    return bool(1 / (amount - 1))
+
+
 def as_tool(**options: Any) -> Tool[..., Any]:
     return tool(**options)(refund_order)
 
@@ -75,7 +87,9 @@ def test_a_tool_can_be_neither_a_step_nor_a_saga_besides() -> None:
     ],
 )
 def test_a_tool_of_which_nothing_is_said_is_irreversible_and_asks(
-    options: dict[str, Any], effect: Effect, asked: bool
+    options: dict[str, Any],
+    effect: Effect,
+    asked: bool,  # noqa: FBT001 - what is expected
 ) -> None:
     """A7: silence is no declaration; `effect=` and a word on approvals are."""
     made = as_tool(**options)
@@ -96,9 +110,9 @@ def test_a_compensation_says_what_a_tool_does_and_that_nobody_need_be_asked() ->
 
 def test_a_predicate_decides_on_the_arguments_by_name() -> None:
     """A7: also in a policy, whose other options the loop asks with."""
-    large = as_tool(approval=lambda order, amount: amount > 100)
+    large = as_tool(approval=is_large)
     assert [large.needs_approval({"order": "o", "amount": n}) for n in (100, 101)] == [False, True]
-    policy = ApprovalPolicy(when=lambda amount, **others: amount > 100, approvers=["ann"], sticky="call")
+    policy = ApprovalPolicy(when=above_limit, approvers=["ann"], sticky="call")
     asking = as_tool(effect="plain", approval=policy)
     assert asking.approval_for({"order": "o", "amount": 100}) is None
     found = asking.approval_for({"order": "o", "amount": 101})
@@ -108,18 +122,26 @@ def test_a_predicate_decides_on_the_arguments_by_name() -> None:
 
 def test_a_predicate_that_fails_lets_nothing_through() -> None:
     """A7: its error is told; it is never taken for a no."""
-    made = as_tool(approval=lambda order, amount: bool(1 / (amount - 1)))
+    made = as_tool(approval=broken)
     with pytest.raises(ZeroDivisionError):
         made.needs_approval({"order": "o", "amount": 1})
 
 
 async def coroutine(order: str, amount: int) -> bool:
-    return False
+    return amount > len(order)
 
 
 class Asked:
     async def __call__(self, order: str, amount: int) -> bool:
-        return False
+        return amount > len(order)
+
+
+def too_few(order: str) -> bool:
+    return bool(order)
+
+
+def too_many(order: str, amount: int, more: int) -> bool:
+    return amount > more
 
 
 @pytest.mark.parametrize(
@@ -127,9 +149,9 @@ class Asked:
     [
         coroutine,
         Asked(),
-        pytest.param(lambda order: True, id="one too few"),
-        pytest.param(lambda order, amount, more: True, id="one too many"),
-        ApprovalPolicy(when=lambda order: True),
+        too_few,
+        too_many,
+        ApprovalPolicy(when=too_few),
         "sometimes",
         ["ann"],
         7,
@@ -179,7 +201,7 @@ def calling(back: Callable[[int], int]) -> str: ...
 def endless(items: Iterator[int]) -> str: ...
 def of_objects(thing: subprocess.Popen[str]) -> str: ...
 def misfitting(count: int = "none") -> str: ...  # type: ignore[assignment]  # as above
-def silently_none(count: int = None) -> str: ...  # type: ignore[assignment]  # as above
+def silently_none(count: int = None) -> str: ...  # type: ignore[assignment]  # noqa: RUF013 - as above
 def with_field(count: int = Field(default=3)) -> str: ...
 def with_alias(count: Annotated[int, Field(validation_alias="Count")]) -> str: ...
 
@@ -232,7 +254,7 @@ def test_what_cannot_be_stored_is_replaced_in_what_the_model_is_told() -> None:
     assert as_tool(effect="read").told("a\ud800b") == "a\ufffdb"
 
 
-@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": "10"}, {"description": 5}])
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": "10"}, {"description": 5}, {"retry": 3}])
 def test_an_option_that_means_nothing_is_refused_at_decoration(options: dict[str, Any]) -> None:
     """House style 5."""
     with pytest.raises(DefinitionError):

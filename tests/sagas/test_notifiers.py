@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from amends.sagas import Coordinator, InputInvalid, approval, saga
 from amends.sagas.notifiers import LogNotifier, Notice, NoticeKind, Notifier, WebhookNotifier
+from amends.sagas.webhook_keys import Secrets
 from tests.sagas.running import Clock, on_a_loop
 from tests.sagas.senders import SECRET, SIGNS
 
@@ -231,7 +232,8 @@ def test_a_url_that_leads_nowhere_is_refused_without_showing_it(url: str) -> Non
 
 def test_nothing_is_sent_unsigned() -> None:
     """A missing secret is refused, and none is shown."""
-    for secret in ("", b"", [], "no base64!"):
+    secrets: tuple[Secrets, ...] = ("", b"", [], "no base64!")
+    for secret in secrets:
         with pytest.raises(InputInvalid):
             WebhookNotifier("http://ops.test/", secret)
     assert SECRET not in repr(WebhookNotifier("http://ops.test/?token=secret", SECRET))

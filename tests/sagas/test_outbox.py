@@ -161,7 +161,7 @@ async def test_what_is_put_is_checked_at_once(database_url: str, books: Engine) 
             (StartConflict, ("b",), "twice"),
         ):
             with pytest.raises(kind):
-                box.put(announce, *args, id=run_id)  # type: ignore[arg-type]  # on purpose
+                box.put(announce, *args, id=run_id)
             seen.append(kind)
         with pytest.raises(DefinitionError, match="is not a saga"):
             box.put(print, "a")  # type: ignore[arg-type]  # on purpose
