@@ -43,7 +43,7 @@ def object_in(text: str) -> bytes:
     except ValueError:
         raise Misfit("the arguments hold a whole number with too many digits") from None
     if not isinstance(given, dict):
-        raise Misfit(f"the arguments are one JSON object, not {_kind(given)}")
+        raise Misfit(f"the arguments are one JSON object, not {type(given).__name__}")
     return plain
 
 
@@ -75,8 +75,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise Misfit(f"{text[:40]} is beyond the numbers that can be told apart")
     return value
-
-
-def _kind(value: Any) -> str:
-    kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number")

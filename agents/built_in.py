@@ -152,10 +152,10 @@ def saga_tool(
 ) -> InBody:
     """Make a saga a tool: a call is a child run, which is undone as a unit with the agent's work.
 
-    Raises `DefinitionError`.
+    `name` is its function's own when left out. Raises `DefinitionError`.
     """
     known = as_saga(saga)
-    called = known.name if name is None else name
+    called = known.fn.__name__ if name is None else name
     parameters = Parameters(known.fn, called, known.arguments.parameters, known.arguments.hints())
 
     async def carried(_talk: Conversation, arguments: Mapping[str, Any]) -> Any:

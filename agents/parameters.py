@@ -14,12 +14,12 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
 from amends.agents.argument_schema import described, field_infos, shaped, told_of
-from amends.agents.argument_text import Misfit, no_constant, object_in, words_of
+from amends.agents.argument_text import LARGEST, Misfit, no_constant, object_in, words_of
 from amends.persistence.typed_json import CONFIG, JsonType, object_type
 from amends.sagas.arguments import json_type
 from amends.sagas.errors import DefinitionError
 
-__all__ = ["Misfit", "Parameters", "digest_of", "words_of"]
+__all__ = ["LARGEST", "Misfit", "Parameters", "digest_of", "words_of"]
 
 NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 FORM: Final = ConfigDict(**{**CONFIG, "extra": "forbid", "allow_inf_nan": False})
@@ -56,10 +56,8 @@ class Parameters:
             self._type: TypeAdapter[Any] = TypeAdapter(self.form)
             self.schema = shaped(self._type.json_schema(), defaults)
         except PydanticUserError as problem:
-            raise DefinitionError(
-                f"{what}: its parameters have no JSON Schema ({problem.message}); "
-                "a model can't be told what to write"
-            ) from problem
+            reason = str(problem).splitlines()[0]
+            raise DefinitionError(f"{what}: a model can't be told its parameters: {reason}") from problem
 
     def read(self, text: str) -> dict[str, Any]:
         """Give the arguments that a model wrote as JSON. Raises `Misfit`."""

@@ -29,7 +29,8 @@ class JsonType(Generic[T]):
     Sets are written in sorted order, so that equal values give equal bytes; NaN and the infinities
     survive where the annotation is a plain float. Fields are written under their names, and read by alias
     or name; what is computed from them isn't written. So what was written can be read, whatever aliases
-    and `extra=` say. Raises `TypeError` for an annotation that has no JSON form.
+    and `extra=` say. Raises `TypeError` for an annotation that has no JSON form, and for one that holds a
+    `SecretStr` without a serializer of its own.
     """
 
     __slots__ = ("_adapter", "_dump", "_load")
@@ -39,6 +40,8 @@ class JsonType(Generic[T]):
         schema = self._adapter.core_schema
         if (name := _contains(schema, NOT_JSON)) is not None:
             raise TypeError(f"{annotation!r} holds a {name}, which has no JSON form")
+        if _hides(schema):
+            raise TypeError("a secret of pydantic's is written as stars, and could never be read again")
         sorts = _contains(schema, SETS) is not None
         # A serializer of our own: a TypedDict's would not have its configuration.
         serializer = SchemaSerializer(_with_sorted_sets(schema) if sorts else schema, CONFIG_CORE)
@@ -148,6 +151,19 @@ def _contains(schema: Any, types: tuple[str, ...]) -> str | None:
     else:
         return None
     return next((found for part in parts if (found := _contains(part, types)) is not None), None)
+
+
+def _hides(schema: Any) -> bool:
+    """Tell whether something in it is a secret that nobody has given a serializer of its own."""
+    if isinstance(schema, list | tuple):
+        return any(_hides(part) for part in schema)
+    if not isinstance(schema, Mapping):
+        return False
+    written = schema.get("serialization")
+    if isinstance(written, Mapping) and (function := written.get("function")) is not None:
+        name, module = getattr(function, "__name__", ""), getattr(function, "__module__", "")
+        return module == "pydantic.types" and name.startswith("_serialize_secret")
+    return any(_hides(part) for key, part in schema.items() if key not in OPAQUE)
 
 
 def _with_sorted_sets(schema: Any) -> Any:

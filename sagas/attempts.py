@@ -141,8 +141,9 @@ def _in_doubt(
         return False
     if record.effect is Effect.PIVOT:
         return True
-    asks = step is not None and (step.settled_first or step.options.on_unknown in ASKING)
-    return (asks and record.handler is None) or (again and (pivoted or asks))
+    asks = step is not None and step.options.on_unknown in ASKING
+    first = step is not None and step.settled_first
+    return ((asks or first) and record.handler is None) or (again and (pivoted or asks))
 
 
 def _due(

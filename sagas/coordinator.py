@@ -116,7 +116,7 @@ class Coordinator:
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
         self.schedules = Schedules(self, self._open_parts, self._starts)
-        self._deciding = Deciding(self.desk)
+        self._deciding = Deciding(self.desk, max_payload)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
     @classmethod
@@ -312,9 +312,9 @@ class Coordinator:
         an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
         the decision is bound to what that one showed. With `connection` it counts if and only if that
         transaction commits; see `start`.
-        Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form, and `DecisionRefused`
-        where somebody has decided already, the time is over, the run no longer waits for it, or `by` may not
-        decide.
+        Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form or an `approved` that is
+        no bool, `PayloadTooLarge`, and `DecisionRefused` where somebody has decided already, the time is
+        over, the run no longer waits for it, or `by` may not decide.
         """
         await self._deciding.decide(
             approval_id,

@@ -366,11 +366,11 @@ class LiveRun:
             taking.lose(self, step, now, drained=True)
 
     def _rest(self, now: int) -> int | None:
-        """Say how long a run stays in memory that may soon hear more: of child runs, or by signals."""
+        """Say how long it stays in memory to hear more; one that was lost mustn't hold up others like it."""
         until = self.busy_at + self.limits.dormant_after_ms
         listens = self.body is not None and bool(self.body.mailbox.awaited)
         waits = listens or any(step.child is not None for step in self.history.active.values())
-        return until if waits and now < until else None
+        return until if waits and not self.lost and now < until else None
 
     def _leaves(self) -> bool:
         change = self.draft.change

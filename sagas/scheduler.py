@@ -157,6 +157,9 @@ class Scheduler:
                 continue
             # In this order: what is ticked in between is a run by the time that runs are looked at.
             dues = (await self._ticker.next_due(), await self.read(self._database.next_due, self._serves()))
+            if self._claims.under_way:
+                # What is being claimed is nobody's for a moment: neither due nor held.
+                continue
             due = min((due for due in dues if due is not None), default=None)
             if due is None or due > self._database.now():
                 return due

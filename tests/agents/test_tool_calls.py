@@ -85,9 +85,9 @@ def test_a_tool_that_is_not_there_is_told_with_those_that_are(name: str) -> None
     ("text", "words"),
     [
         ("", "weight: Field required"),
-        ("null", "not null"),
-        ("[]", "not a list"),
-        ('"x"', "not a text"),
+        ("null", "not NoneType"),
+        ("[]", "not list"),
+        ('"x"', "not str"),
         ("{", "no JSON"),
         ('{"weight": 1} x', "no JSON"),
         ('{"weight": 1, "weight": 2}', "'weight' twice"),
@@ -154,7 +154,7 @@ def test_arguments_that_never_settle_are_refused() -> None:
     """A10: a validator that changes them each time would have people approve something else than is done."""
 
     @tool(effect="read")
-    def doubling(count: Annotated[int, AfterValidator(lambda count: count * 2)]) -> str: ...
+    def doubling(count: Annotated[int, AfterValidator(lambda count: count * 2)]) -> None: ...
 
     with pytest.raises(Misfit, match="become others"):
         doubling.parameters.read('{"count": 1}')
@@ -168,7 +168,7 @@ def test_a_validator_that_breaks_is_told_to_the_model() -> None:
         return {"a": "b"}[value]
 
     @tool(effect="read")
-    def breaking(word: Annotated[str, AfterValidator(broken)]) -> str: ...
+    def breaking(word: Annotated[str, AfterValidator(broken)]) -> None: ...
 
     with pytest.raises(Misfit):
         breaking.parameters.read('{"word": "z"}')
@@ -178,7 +178,7 @@ def test_a_default_is_a_part_of_what_is_approved_and_shared_by_nobody() -> None:
     """A10: left out and written out are one call, with one digest."""
 
     @tool(effect="read")
-    def listing(words: list[str] = ["a"]) -> str: ...  # noqa: B006 - that it stays as it is is the claim
+    def listing(words: list[str] = ["a"]) -> None: ...  # noqa: B006 - that it stays as it is is the claim
 
     first = listing.parameters.read("{}")
     first["words"].append("b")
@@ -210,7 +210,7 @@ def test_the_digest_and_the_schema_are_the_same_in_every_process() -> None:
     program = """
 from amends.agents import digest_of, tool
 
-def pack(tags: set[str], near: dict[str, frozenset[str]] = {}) -> str: ...
+def pack(tags: set[str], near: dict[str, frozenset[str]] = {}) -> None: ...
 
 made = tool(effect="read")(pack)
 arguments = made.parameters.read('{"tags": ["a", "b", "c", "d", "e"], "near": {"x": ["f", "g", "h"]}}')

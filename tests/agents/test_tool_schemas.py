@@ -123,7 +123,7 @@ def test_defaults_are_shown_and_what_has_one_can_be_left_out() -> None:
 
     def search(
         words: str, kind: Literal["new", "used"] = "used", near: Address | None = None, top: int = 5
-    ) -> str: ...
+    ) -> None: ...
 
     schema = tool(effect="read")(search).spec.schema
     assert schema["required"] == ["words"]
@@ -135,7 +135,7 @@ def test_defaults_are_shown_and_what_has_one_can_be_left_out() -> None:
 def test_nested_and_recursive_types_are_a_valid_schema() -> None:
     """Section 6: `$defs` are kept, and titles go that only repeat names."""
 
-    def graft(tree: Node, onto: Node | Address | None, name: dict[str, int]) -> str: ...
+    def graft(tree: Node, onto: Node | Address | None, name: dict[str, int]) -> None: ...
 
     schema = tool(effect="read")(graft).spec.schema
     Draft202012Validator.check_schema(schema)
@@ -170,7 +170,7 @@ def test_parameters_of_any_name_and_type_are_shown_as_they_are(parameters: dict[
     """Section 6: also those called as JSON Schema and pydantic call their own things."""
     shown = ", ".join(f"{name}: {kind}" for name, kind in parameters.items())
     place: dict[str, Any] = {}
-    exec(f"def drawn({shown}) -> str: ...", {"Any": Any, "Node": Node}, place)  # noqa: S102 - our own text
+    exec(f"def drawn({shown}) -> None: ...", {"Any": Any, "Node": Node}, place)  # noqa: S102 - our own text
     made = tool(effect="read")(place["drawn"])
     schema = made.spec.schema
     Draft202012Validator.check_schema(schema)

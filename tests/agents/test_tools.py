@@ -1,285 +1,283 @@
-"""What a tool is: a step with a name, an effect and a word on who has to approve it."""
+"""Tools: what a model is shown of a function, and what it may write as its arguments."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import datetime as dt
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+import enum
+import json
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field
 
-from amends.agents import ApprovalPolicy, Sticky, Tool, Toolset, tool
-from amends.sagas import DefinitionError, Undo, step
-from amends.sagas.outcome import Effect
-from amends.sagas.step import Step
+from amends.agents import ApprovalPolicy, Tool, ToolCall, saga_tool, tool
+from amends.agents.parameters import LARGEST, Misfit, digest_of
+from amends.agents.toolset import Toolset
+from amends.sagas import Coordinator, DefinitionError, Effect, Undo, saga
+from tests.sagas.running import on_a_loop
 
-HOUR = dt.timedelta(hours=1)
+
+class Size(enum.Enum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+class Guest(BaseModel):
+    name: str
+    age: int = Field(ge=0, description="in years")
 
 
 @dataclasses.dataclass
-class Place:
-    city: str
-    street: str
+class Stay:
+    guests: list[Guest]
+    nights: int = 1
 
 
-def refund_order(order: str, amount: int) -> str:
-    """Pay an order back."""
-    return f"{order}: {amount}"
+@tool(effect="plain", limit=100)
+async def book_room(
+    stay: Stay,
+    hotel: Annotated[str, Field(description="its name")],
+    size: Size = Size.SMALL,
+    board: Literal["none", "half"] | None = None,
+    *,
+    json: dict[str, list[int]] | None = None,
+) -> dict[str, Any]:
+    """Book a room.
+
+    It is kept for a day.
+
+    Args:
+        stay: who comes,
+            and for how long
+        size: how large
+    """
+    return {"hotel": hotel, "guests": len(stay.guests), "json": json, "size": size, "board": board}
 
 
-def is_large(order: str, amount: int) -> bool:
-    return amount > 100
+@tool
+def undeclared(text: str) -> str:
+    """Do something.
+
+    :param text: what
+    """
+    return text
 
 
-def above_limit(amount: int, **others: Any) -> bool:
-    return amount > 100
+@tool(effect="read")
+def numpy_style(count: int = 3) -> list[int]:
+    """Count.
+
+    Parameters
+    ----------
+    count : int
+        how far
+    """
+    return list(range(count))
 
 
-def broken(order: str, amount: int) -> bool:
-    return bool(1 / (amount - 1))
+def test_a_model_is_shown_names_types_and_what_the_docstring_says() -> None:
+    """Section 6: the schema is a valid one, says what is required, and takes nothing else."""
+    spec = book_room.spec
+    assert (spec.name, spec.description) == ("book_room", "Book a room.\n\nIt is kept for a day.")
+    Draft202012Validator.check_schema(spec.schema)
+    properties = spec.schema["properties"]
+    assert list(properties) == ["stay", "hotel", "size", "board", "json"]
+    assert properties["stay"]["description"] == "who comes, and for how long"
+    assert properties["hotel"]["description"] == "its name"
+    assert spec.schema["required"] == ["stay", "hotel"]
+    assert spec.schema["additionalProperties"] is False
+    assert spec.schema["$defs"]["Guest"]["properties"]["age"]["description"] == "in years"
+    assert "title" not in json.dumps(spec.schema)
+    assert undeclared.spec.schema["properties"]["text"]["description"] == "what"
+    assert numpy_style.spec.schema["properties"]["count"]["description"] == "how far"
 
 
-def as_tool(**options: Any) -> Tool[..., Any]:
-    return tool(**options)(refund_order)
-
-
-def test_a_tool_is_a_step_and_outside_a_run_the_plain_function() -> None:
-    """Section 6: a tool is a durable step; unit tests need nothing."""
-    made = as_tool(effect="irreversible")
-    assert isinstance(made, Step)
-    assert asyncio.run(_awaited(made("o-7", amount=3))) == "o-7: 3"
-    assert made.fn is refund_order
-
-
-def test_the_journal_knows_a_tool_by_the_name_that_the_model_does() -> None:
-    """Section 6: one name for the model, the journal and the registry: moving a function changes nothing."""
-    assert as_tool(effect="read").name == as_tool(effect="read").spec.name == "refund_order"
-    assert as_tool(effect="read", name="pay-back").name == "pay-back"
-
-
-@pytest.mark.parametrize("name", ["", "a b", "a.b", "naïve", "x" * 65, "a\n", 7])
-def test_a_name_that_providers_do_not_take_is_refused_at_decoration(name: Any) -> None:
-    """House style 5: and not by the provider, in the first run."""
-    with pytest.raises(DefinitionError, match="name"):
-        as_tool(name=name, effect="read")
-
-
-def test_a_tool_can_be_neither_a_step_nor_a_saga_besides() -> None:
-    """House style 5: one function is one thing."""
-    with pytest.raises(DefinitionError, match="can't be a tool besides"):
-        tool(step(name="tools.step")(refund_order))
-
-
-@pytest.mark.parametrize(
-    ("options", "effect", "asked"),
-    [
-        ({}, Effect.IRREVERSIBLE, True),
-        ({"effect": "irreversible"}, Effect.IRREVERSIBLE, False),
-        ({"effect": "read"}, Effect.READ, False),
-        ({"effect": "plain"}, Effect.PLAIN, False),
-        ({"effect": "read", "approval": "always"}, Effect.READ, True),
-        ({"approval": "never"}, Effect.IRREVERSIBLE, False),
-    ],
-)
-def test_a_tool_of_which_nothing_is_said_is_irreversible_and_asks(
-    options: dict[str, Any],
-    effect: Effect,
-    asked: bool,  # noqa: FBT001 - what is expected
-) -> None:
-    """A7: silence is no declaration; `effect=` and a word on approvals are."""
-    made = as_tool(**options)
-    assert made.effect is effect
-    assert made.needs_approval({"order": "o-7", "amount": 3}) is asked
-
-
-def test_a_compensation_says_what_a_tool_does_and_that_nobody_need_be_asked() -> None:
-    """A7: what can be undone needs nobody's word beforehand."""
-    made = as_tool(name="undone_tool")
-
-    @made.compensation(name="tools.take_back")
-    async def take_back(undo: Undo[str], order: str, amount: int) -> None: ...
-
-    assert made.effect is Effect.COMPENSATABLE
-    assert not made.needs_approval({"order": "o-7", "amount": 3})
-
-
-def test_a_predicate_decides_on_the_arguments_by_name() -> None:
-    """A7: also in a policy, whose other options the loop asks with."""
-    large = as_tool(approval=is_large)
-    assert [large.needs_approval({"order": "o", "amount": n}) for n in (100, 101)] == [False, True]
-    policy = ApprovalPolicy(when=above_limit, approvers=["ann"], sticky="call")
-    asking = as_tool(effect="plain", approval=policy)
-    assert asking.approval_for({"order": "o", "amount": 100}) is None
-    found = asking.approval_for({"order": "o", "amount": 101})
-    assert found is policy
-    assert (policy.approvers, policy.sticky) == (("ann",), Sticky.CALL)
-
-
-def test_a_predicate_that_fails_lets_nothing_through() -> None:
-    """A7: its error is told; it is never taken for a no."""
-    made = as_tool(approval=broken)
-    with pytest.raises(ZeroDivisionError):
-        made.needs_approval({"order": "o", "amount": 1})
-
-
-async def coroutine(order: str, amount: int) -> bool:
-    return amount > len(order)
-
-
-class Asked:
-    async def __call__(self, order: str, amount: int) -> bool:
-        return amount > len(order)
-
-
-def too_few(order: str) -> bool:
-    return bool(order)
-
-
-def too_many(order: str, amount: int, more: int) -> bool:
-    return amount > more
+STAY = {"guests": [{"name": "Ann", "age": 7}]}
 
 
 @pytest.mark.parametrize(
-    "approval",
+    ("text", "words"),
     [
-        coroutine,
-        Asked(),
-        too_few,
-        too_many,
-        ApprovalPolicy(when=too_few),
-        "sometimes",
-        ["ann"],
-        7,
+        ("{", "no JSON"),
+        ("[]", "one JSON object, not list"),
+        ('"x"', "one JSON object, not str"),
+        ("{}", "stay: Field required"),
+        (json.dumps({"stay": STAY, "hotel": 7}), "hotel: Input should be a valid string"),
+        (json.dumps({"stay": STAY, "hotel": "x", "more": 1}), "more: Unexpected"),
+        (json.dumps({"stay": {"guests": [{"name": "A", "age": -1}]}, "hotel": "x"}), "stay.guests.0.age"),
+        ('{"hotel": "x", "hotel": "y"}', "say 'hotel' twice"),
+        ('{"hotel": NaN}', "NaN is no JSON"),
+        ('{"hotel": Infinity}', "Infinity is no JSON"),
+        ('{"hotel": "\\ud800"}', "no text"),
+        ('{"hotel": ' + "[" * 100_000, "nested too deep"),
+        ('{"hotel": "' + "x" * LARGEST + '"}', "too long"),
     ],
 )
-def test_an_approval_that_cannot_be_decided_is_refused_at_decoration(approval: Any) -> None:
-    """A7: a coroutine function's answer would always be true, other parameters' never come."""
-    with pytest.raises(DefinitionError):
-        as_tool(approval=approval)
+def test_what_cant_be_the_arguments_is_told_to_the_model(text: str, words: str) -> None:
+    """A1: each in a sentence from which it can do better; nothing is called."""
+    with pytest.raises(Misfit) as caught:
+        book_room.parameters.read(text)
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 2_000
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"timeout": 5},
-        {"remind_every": dt.timedelta(0)},
-        {"quorum": 0},
-        {"quorum": 2, "approvers": ["ann"]},
-        {"quorum": 2, "approvers": ["ann", "bob"], "requested_by": "bob"},
-        {"approvers": "ann"},
-        {"approvers": []},
-        {"escalate_to": ["eve"]},
-        {"escalate_after": HOUR},
-        {"sticky": "for ever"},
-        {"when": "amount > 100"},
-        {"when": coroutine},
-    ],
-)
-def test_a_policy_that_means_nothing_is_refused_where_it_is_made(options: dict[str, Any]) -> None:
-    """House style 5: and not when the first person is asked."""
-    with pytest.raises(DefinitionError):
-        ApprovalPolicy(**options)
-
-
-def test_a_title_is_made_of_the_arguments_and_never_fails() -> None:
-    """A10: a title that can't be made is shown as it was written; what isn't printable is a space."""
-    arguments = {"order": "o\n7", "amount": None, "place": Place("Bonn", "Am Hof")}
-    titles = ["Refund {order}", "{amount:.2f}", "{nobody}", "{place.city}", "{order[x]}", "{", None]
-    asked = [ApprovalPolicy(title=title).asked("refund", arguments) for title in titles]
-    assert asked == ["Refund o 7", "{amount:.2f}", "{nobody}", "Bonn", "{order[x]}", "{", "refund"]
-
-
-def client(c: Any, /) -> str: ...
-def many(*names: str) -> str: ...
-def bare(anything) -> str: ...  # type: ignore[no-untyped-def]  # that it is refused is the claim
-def calling(back: Callable[[int], int]) -> str: ...
-def endless(items: Iterator[int]) -> str: ...
-def of_objects(thing: subprocess.Popen[str]) -> str: ...
-def misfitting(count: int = "none") -> str: ...  # type: ignore[assignment]  # as above
-def silently_none(count: int = None) -> str: ...  # type: ignore[assignment]  # noqa: RUF013 - as above
-def with_field(count: int = Field(default=3)) -> str: ...
-def with_alias(count: Annotated[int, Field(validation_alias="Count")]) -> str: ...
-
-
-@pytest.mark.filterwarnings("ignore:The 'validation_alias' attribute")
-@pytest.mark.parametrize(
-    "fn",
-    [
-        client,
-        many,
-        bare,
-        calling,
-        endless,
-        of_objects,
-        misfitting,
-        silently_none,
-        with_field,
-        with_alias,
-    ],
-)
-def test_parameters_that_a_model_cannot_fill_in_are_refused_at_decoration(fn: Callable[..., Any]) -> None:
-    """Section 6: a tool that can't be called is no tool."""
-    with pytest.raises(DefinitionError, match=fn.__name__):
-        tool(effect="read")(fn)
-
-
-def test_text_is_told_as_it_is_and_anything_else_as_json_through_its_type() -> None:
-    """A1: the model is told what the journal holds."""
-
-    @tool(effect="read")
-    def where(of: str) -> Place: ...
-
-    @tool(effect="read")
-    def which() -> set[str]: ...
-
-    assert where.told("as it is\n") == "as it is\n"
-    assert where.told(Place("Bonn", "Am Hof")) == '{"city":"Bonn","street":"Am Hof"}'
-    assert which.told({"b", "a", "c"}) == '["a","b","c"]'
-
-
-def test_a_long_result_is_cut_and_says_how_much_is_missing() -> None:
-    """Section 6: a model must not take a part for the whole."""
-    made = as_tool(effect="read", limit=10)
-    assert made.told("x" * 10) == "x" * 10
-    assert made.told("x" * 25) == "x" * 10 + "\n[cut: 10 of 25 characters are shown]"
-
-
-def test_what_cannot_be_stored_is_replaced_in_what_the_model_is_told() -> None:
-    """A11: a lone surrogate in an error's text would keep the next question from being recorded."""
-    assert as_tool(effect="read").told("a\ud800b") == "a\ufffdb"
-
-
-@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": "10"}, {"description": 5}, {"retry": 3}])
-def test_an_option_that_means_nothing_is_refused_at_decoration(options: dict[str, Any]) -> None:
-    """House style 5."""
-    with pytest.raises(DefinitionError):
-        as_tool(**options)
-
-
-def test_a_toolset_refuses_names_that_a_model_could_mistake() -> None:
-    """Section 6: two tools of one name, or of names that differ by case or by a dash, are one to a model."""
-    first = as_tool(name="find_order", effect="read")
-    for name in ("find_order", "Find_Order", "find-order"):
-        with pytest.raises(DefinitionError, match="can't tell apart"):
-            Toolset([first, as_tool(name=name, effect="read")], "helper")
-    with pytest.raises(DefinitionError, match="is no tool"):
-        Toolset([refund_order], "helper")  # type: ignore[list-item]  # that it is refused is the claim
-
-
-def test_importing_sagas_loads_nothing_of_agents() -> None:
-    """Architecture: dependencies go one way."""
-    program = (
-        "import amends.sagas, sys; "
-        "print([name for name in sys.modules if name.startswith(('amends.agents', 'docstring'))])"
+def test_arguments_come_as_the_function_wants_them() -> None:
+    """Section 2: decoded by its annotations; numbers written as texts are numbers."""
+    read = book_room.parameters.read(
+        '{"stay": {"guests": [{"name": "A", "age": "7"}], "nights": "2"}, "hotel": "x", "size": "large"}'
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    assert read["stay"] == Stay([Guest(name="A", age=7)], 2)
+    assert (read["size"], read["board"], read["json"]) == (Size.LARGE, None, None)
+    assert numpy_style.parameters.read("") == {"count": 3}
+    assert numpy_style.parameters.read('{"count": "5"}') == {"count": 5}
 
 
-async def _awaited(call: Any) -> Any:
-    return await call
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.one_of(st.text(), ANY.map(lambda value: json.dumps(value, allow_nan=True))))
+def test_whatever_a_model_writes_is_taken_or_refused(text: str) -> None:
+    """A1: there is no third way, and what is taken comes through the journal as it is."""
+    for each in (book_room, undeclared, numpy_style):
+        try:
+            arguments = each.parameters.read(text)
+        except Misfit:
+            continue
+        recorded = each.arguments.encode_named(each.arguments.bind((), arguments))
+        assert each.arguments.decode(recorded) == arguments
+        assert each.parameters.checked(each.parameters.encoded(arguments)) == arguments
+
+
+def test_silence_means_irreversible_and_an_approval() -> None:
+    """A7: a declaration or a compensation says otherwise; so does approval=."""
+
+    @tool
+    def undoable(x: int) -> int:
+        return x
+
+    @undoable.compensation(name="tools.undo")
+    def undo(undo: Undo[int], x: int) -> None: ...
+
+    @tool(effect="irreversible")
+    def declared(x: int) -> int:
+        return x
+
+    @tool(approval="never")
+    def trusted(x: int) -> int:
+        return x
+
+    @tool(effect="read", approval="always")
+    def guarded(x: int) -> int:
+        return x
+
+    @tool(effect="plain", approval=lambda x: x > 10)
+    def limited(x: int) -> int:
+        return x
+
+    asked = {
+        each.name: [x for x in (1, 11) if each.approval_for({"x": x}) is not None]
+        for each in (undeclared_number, undoable, declared, trusted, guarded, limited)
+    }
+    assert asked == {
+        "undeclared_number": [1, 11],
+        "undoable": [],
+        "declared": [],
+        "trusted": [],
+        "guarded": [1, 11],
+        "limited": [11],
+    }
+    assert (undeclared_number.effect, undoable.effect) == (Effect.IRREVERSIBLE, Effect.COMPENSATABLE)
+
+
+def print_nothing() -> None: ...
+
+
+@tool
+def undeclared_number(x: int) -> int:
+    return x
+
+
+def test_a_result_is_told_as_text_or_json_and_cut_with_a_word() -> None:
+    """Section 6: large ones are cut, and the model is told how much is missing."""
+    assert undeclared.told("as it is") == "as it is"
+    assert numpy_style.told([1, 2]) == "[1,2]"
+    told = book_room.told({"hotel": "x" * 200})
+    assert told.startswith('{"hotel":"xxx')
+    assert told.endswith("[cut: 100 of 212 characters are shown]")
+
+
+def test_the_digest_is_of_tool_and_exact_arguments() -> None:
+    """A10: nothing but the order in which they are written is left open."""
+    assert digest_of("a", b'{"x":1,"y":2}') == digest_of("a", b'{"y": 2, "x": 1}')
+    different = {digest_of("a", b'{"x":1}'), digest_of("b", b'{"x":1}'), digest_of("a", b'{"x":"1"}')}
+    assert len(different) == 3
+
+
+def test_tools_that_look_alike_are_refused() -> None:
+    """A model mustn't be able to mistake one for the other."""
+
+    @tool(name="Find-Order", effect="read")
+    def one() -> None: ...
+
+    @tool(name="find_order", effect="read")
+    def two() -> None: ...
+
+    with pytest.raises(DefinitionError, match="can't tell apart: 'Find-Order' and 'find_order'"):
+        Toolset([one, two], "a")
+    with pytest.raises(DefinitionError, match="is no tool"):
+        Toolset([print], "a")  # type: ignore[list-item]  # on purpose
+    tools = Toolset([one], "a")
+    for name in ("find-order", "Find\N{HYPHEN}Order", "", "Find-Order ", "x" * 1_000_000):
+        with pytest.raises(Misfit, match="there is no tool") as caught:
+            tools.read(ToolCall("c", name, "{}"))
+        assert len(str(caught.value)) < 300
+
+
+def test_what_can_be_no_tool_is_refused_at_decoration() -> None:
+    """Errors at the boundary say what to do."""
+    with pytest.raises(DefinitionError, match="has 1 to 64 letters"):
+        tool(name="find order")(lambda: None)
+    with pytest.raises(DefinitionError, match="a model gives arguments by name"):
+
+        @tool
+        def many(*numbers: int) -> None: ...
+
+    with pytest.raises(DefinitionError, match=r"can't be told its parameters|no JSON form"):
+
+        @tool
+        def strange(what: object, how: type) -> None: ...
+
+    with pytest.raises(DefinitionError, match="can't be a tool besides"):
+        tool(undeclared)
+    with pytest.raises(DefinitionError, match="limit"):
+        tool(limit=0)(print_nothing)
+    with pytest.raises(DefinitionError, match='takes "always", "never"'):
+        tool(approval="sometimes")(print_nothing)
+    with pytest.raises(DefinitionError, match="sticky='yes'"):
+        ApprovalPolicy(sticky="yes")
+
+
+@on_a_loop
+async def test_a_tool_is_a_step_in_a_body_and_a_function_outside(sqlite_url: str) -> None:
+    """Section 2: with its journal, and what undoes it."""
+
+    @saga(name="tools.uses")
+    async def uses() -> list[int]:
+        return await numpy_style(2)
+
+    async with Coordinator(sqlite_url) as coordinator:
+        run = await coordinator.start(uses)
+        assert await run.result(30) == [0, 1]
+        assert (await run.journal())[0].name == "numpy_style"
+    assert isinstance(numpy_style, Tool)
+    assert await numpy_style(1) == [0]
+    assert saga_tool(uses).spec.schema["properties"] == {}
+    assert dt.timedelta(seconds=60) == numpy_style.options.timeout
