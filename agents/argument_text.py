@@ -9,13 +9,15 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from amends.sagas.errors import AmendsError
+
 LARGEST: Final = 1 << 20
 """Bytes of JSON that a model may write as the arguments of one call."""
 TOLD: Final = 20
 """Things that don't fit, of one call, that a model is told at once."""
 
 
-class Misfit(ValueError):
+class Misfit(AmendsError, ValueError):
     """What a model wrote can't be the arguments; the text is for the model."""
 
 

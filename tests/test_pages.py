@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amends.agents import OpenAIModel, model_errors
-from amends.agents import ApprovalPolicy, tool
+from amends.agents import ApprovalPolicy, OpenAIModel, model_errors, tool
 from amends.sagas import (
     Coordinator,
     CurrentStep,
