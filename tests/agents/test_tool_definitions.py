@@ -232,16 +232,16 @@ def test_text_is_told_as_it_is_and_anything_else_as_json_through_its_type() -> N
     """A1: the model is told what the journal holds."""
 
     @tool(effect="read")
-    def where(of: str) -> Place:
+    def where_told(of: str) -> Place:
         return Place(of, of)
 
     @tool(effect="read")
-    def which() -> set[str]:
+    def which_told() -> set[str]:
         return {"a"}
 
-    assert where.told("as it is\n") == "as it is\n"
-    assert where.told(Place("Bonn", "Am Hof")) == '{"city":"Bonn","street":"Am Hof"}'
-    assert which.told({"b", "a", "c"}) == '["a","b","c"]'
+    assert where_told.told("as it is\n") == "as it is\n"
+    assert where_told.told(Place("Bonn", "Am Hof")) == '{"city":"Bonn","street":"Am Hof"}'
+    assert which_told.told({"b", "a", "c"}) == '["a","b","c"]'
 
 
 def test_a_long_result_is_cut_and_says_how_much_is_missing() -> None:
@@ -265,8 +265,8 @@ def test_an_option_that_means_nothing_is_refused_at_decoration(options: dict[str
 
 def test_a_toolset_refuses_names_that_a_model_could_mistake() -> None:
     """Section 6: two tools of one name, or of names that differ by case or by a dash, are one to a model."""
-    first = as_tool(name="find_order", effect="read")
-    for name in ("find_order", "Find_Order", "find-order"):
+    first = as_tool(name="find_room", effect="read")
+    for name in ("find_room", "Find_Room", "find-room"):
         with pytest.raises(DefinitionError, match="can't tell apart"):
             Toolset([first, as_tool(name=name, effect="read")], "helper")
     with pytest.raises(DefinitionError, match="is no tool"):

@@ -29,7 +29,7 @@ class Address:
     zip: str
 
 
-def google(city: str, days: int) -> str:
+def schemas_google(city: str, days: int) -> str:
     """Forecast the weather.
 
     For a few days.
@@ -49,7 +49,7 @@ def google(city: str, days: int) -> str:
     return ""
 
 
-def numpy(city: str, days: int) -> str:
+def schemas_numpy(city: str, days: int) -> str:
     """Forecast the weather.
 
     For a few days.
@@ -69,7 +69,7 @@ def numpy(city: str, days: int) -> str:
     return ""
 
 
-def rest(city: str, days: int) -> str:
+def schemas_rest(city: str, days: int) -> str:
     """Forecast the weather.
 
     For a few days.
@@ -82,7 +82,7 @@ def rest(city: str, days: int) -> str:
     return ""
 
 
-@pytest.mark.parametrize("fn", [google, numpy, rest])
+@pytest.mark.parametrize("fn", [schemas_google, schemas_numpy, schemas_rest])
 def test_docstrings_of_three_styles_say_the_same(fn: Callable[..., Any]) -> None:
     """Section 6: the model reads what colleagues read."""
     made = tool(effect="read")(fn)
@@ -102,14 +102,14 @@ def test_docstrings_of_three_styles_say_the_same(fn: Callable[..., Any]) -> None
 def test_an_annotation_that_describes_itself_is_believed_before_the_docstring() -> None:
     """Section 6: what stands nearer is meant for the model."""
 
-    def near(city: Annotated[str, Field(description="Its name in English.", min_length=1)]) -> str:
+    def schemas_near(city: Annotated[str, Field(description="Its name in English.", min_length=1)]) -> str:
         """Look.
 
         :param city: A city.
         """
         return city
 
-    made = tool(effect="read", description="Looks.")(near)
+    made = tool(effect="read", description="Looks.")(schemas_near)
     assert made.spec.description == "Looks."
     assert made.spec.schema["properties"]["city"] == {
         "type": "string",
@@ -121,11 +121,11 @@ def test_an_annotation_that_describes_itself_is_believed_before_the_docstring() 
 def test_defaults_are_shown_and_what_has_one_can_be_left_out() -> None:
     """Section 6: a model that leaves something out should know what it gets."""
 
-    def search(
+    def schemas_search(
         words: str, kind: Literal["new", "used"] = "used", near: Address | None = None, top: int = 5
     ) -> None: ...
 
-    schema = tool(effect="read")(search).spec.schema
+    schema = tool(effect="read")(schemas_search).spec.schema
     assert schema["required"] == ["words"]
     shown = {name: value.get("default", "-") for name, value in schema["properties"].items()}
     assert shown == {"words": "-", "kind": "used", "near": None, "top": 5}
@@ -135,9 +135,9 @@ def test_defaults_are_shown_and_what_has_one_can_be_left_out() -> None:
 def test_nested_and_recursive_types_are_a_valid_schema() -> None:
     """Section 6: `$defs` are kept, and titles go that only repeat names."""
 
-    def graft(tree: Node, onto: Node | Address | None, name: dict[str, int]) -> None: ...
+    def schemas_graft(tree: Node, onto: Node | Address | None, name: dict[str, int]) -> None: ...
 
-    schema = tool(effect="read")(graft).spec.schema
+    schema = tool(effect="read")(schemas_graft).spec.schema
     Draft202012Validator.check_schema(schema)
     assert sorted(schema["$defs"]) == ["Address", "Node"]
     assert "title" in schema["$defs"]["Node"]["properties"]
@@ -170,8 +170,8 @@ def test_parameters_of_any_name_and_type_are_shown_as_they_are(parameters: dict[
     """Section 6: also those called as JSON Schema and pydantic call their own things."""
     shown = ", ".join(f"{name}: {kind}" for name, kind in parameters.items())
     place: dict[str, Any] = {}
-    exec(f"def drawn({shown}) -> None: ...", {"Any": Any, "Node": Node}, place)  # noqa: S102 - our own text
-    made = tool(effect="read")(place["drawn"])
+    exec(f"def schemas_drawn({shown}) -> None: ...", {"Any": Any, "Node": Node}, place)  # noqa: S102 - our own text
+    made = tool(effect="read")(place["schemas_drawn"])
     schema = made.spec.schema
     Draft202012Validator.check_schema(schema)
     assert list(schema["properties"]) == list(parameters)
