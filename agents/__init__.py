@@ -29,10 +29,12 @@ from amends.agents.model_errors import (
     TranscriptInvalid,
 )
 from amends.agents.openai_model import OpenAIModel
+from amends.agents.parameters import Misfit, digest_of
 from amends.agents.prices import PRICES, Price, cost, price_of
 from amends.agents.scripted import Scripted, ScriptedModel
 from amends.agents.structured import Structured
 from amends.agents.tool import Tool, tool
+from amends.agents.toolset import Toolset
 from amends.agents.turn_plan import Turn
 from amends.agents.undoing import UndoTo
 
@@ -50,6 +52,7 @@ __all__ = [
     "KeyMissing",
     "KeyRejected",
     "Message",
+    "Misfit",
     "Model",
     "ModelAnswer",
     "ModelBusy",
@@ -77,6 +80,7 @@ __all__ = [
     "ToolCall",
     "ToolMessage",
     "ToolSpec",
+    "Toolset",
     "TranscriptInvalid",
     "Turn",
     "UndoTo",
@@ -85,6 +89,7 @@ __all__ = [
     "agent_tool",
     "ask_person",
     "cost",
+    "digest_of",
     "price_of",
     "saga_tool",
     "sleeping",
