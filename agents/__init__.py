@@ -11,6 +11,7 @@ from amends.agents.errors import (
     OutputInvalid,
     ResultRejected,
 )
+from amends.agents.exporting import Transcript, openai_messages, transcript, transcripts
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage, UserMessage
 from amends.agents.model import Finish, Model, ModelAnswer, ModelRequest, OutputSpec, ToolSpec, Usage
 from amends.agents.model_errors import (
@@ -77,6 +78,7 @@ __all__ = [
     "ToolCall",
     "ToolMessage",
     "ToolSpec",
+    "Transcript",
     "TranscriptInvalid",
     "Turn",
     "UndoTo",
@@ -85,8 +87,11 @@ __all__ = [
     "agent_tool",
     "ask_person",
     "cost",
+    "openai_messages",
     "price_of",
     "saga_tool",
     "sleeping",
     "tool",
+    "transcript",
+    "transcripts",
 ]
