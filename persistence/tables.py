@@ -7,6 +7,7 @@ sleeping runs cost one entry in the index of due runs and nothing else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,6 +71,7 @@ class Tables:
     audit: Table
 
 
+@functools.cache
 def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
     """Return the tables of the log in `schema`, their names beginning with `prefix`."""
     maker = _Maker(MetaData(schema=schema), prefix)

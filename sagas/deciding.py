@@ -90,7 +90,7 @@ class Deciding:
         checked.storable(reason, "the reason")
         checked.storable(how, "how")
         row, now = await self._row(approval_id), self._desk.now()
-        vote = _vote(row, by, reason, values, approved=approved, how=how, now=now)
+        vote = vote_of(row, by, reason, values, approved=approved, how=how, now=now)
         if len(vote.payload) > self._most:
             raise too_large(
                 f"approval {approval_id!r}: the values and the reason", len(vote.payload), self._most
@@ -140,10 +140,10 @@ def shown(row: ApprovalRow, now: int) -> Approval:
     )
 
 
-def _vote(
+def vote_of(
     row: ApprovalRow, by: str, reason: str | None, values: Any, *, approved: bool, how: str, now: int
 ) -> Vote:
-    """Make the vote of somebody who may decide. Raises `DecisionRefused`, `InputInvalid`."""
+    """Make the vote of somebody who may decide on `row`. Raises `DecisionRefused`, `InputInvalid`."""
     request = Request.from_json(row.request)
     if row.status is not ApprovalStatus.PENDING:
         raise _refused(row.id, f"it is {row.status} already")

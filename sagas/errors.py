@@ -32,6 +32,7 @@
     ├── (amends.sagas.http)        CallFailed: Unreachable, Refused, Postponed, Unclear
     ├── (amends.sagas.barrier)     CalledTooLate, KeyReused, BarrierBroken
     ├── (amends.sagas.webhooks)    SignatureInvalid
+    ├── (amends.agents)            ModelError and what comes of it: see agents/model_errors.py
     └── (persistence)              UnsupportedDatabase, DatabaseNewer, DatabaseNotReady,
                                    DatabaseReadOnly, DatabaseUnavailable, OtherDatabase,
                                    CommittedByStep, RecordUnreadable

@@ -20,11 +20,6 @@ class Repeating:
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def under_way(self) -> bool:
-        """Tell whether it is being done."""
-        return self._task is not None
-
     def ask(self) -> None:
         """Ask for it to be done."""
         if self._closed:

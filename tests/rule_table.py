@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "design" / "rules.md"
-RANGE = re.compile(r"\b([SL])(\d+)\s*(?:–|to)\s*\1?(\d+)\b")
-RULE = re.compile(r"\b([SL])(\d+)\b")
+RANGE = re.compile(r"\b([SLA])(\d+)\s*(?:–|to)\s*\1?(\d+)\b")
+RULE = re.compile(r"\b([SLA])(\d+)\b")
 WIDEST = 12
 """A range of more rules than that says that a test tries everything; it proves none of them by name."""
 SHOWN = 12
@@ -49,6 +49,7 @@ RULES = {
     "L2": "everything owed is attempted, or parked",
     "L3": "one poisoned run blocks nobody",
     "L4": "deadlines come with no worker holding the run",
+    "A10": "a decision is of what was shown, by whom is known, and it counts once and in time",
 }
 """The rules that are in force, in a few words each."""
 

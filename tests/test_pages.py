@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from amends.agents import OpenAIModel, model_errors
 from amends.sagas import (
     Coordinator,
     CurrentStep,
@@ -23,6 +24,8 @@ from tests import rule_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGE_OF: dict[object, str] = {transaction: "transactions.md", OpenAIModel: "models.md"}
+INNER = ("self", "fn", "url", "beat", "note", "box", "beside")
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 FENCE = re.compile(r"^[ ]*(```+).*?^[ ]*\1[ ]*$", re.MULTILINE | re.DOTALL)
 
@@ -55,6 +58,14 @@ def test_every_error_is_explained_once() -> None:
     assert sorted(explained) == sorted(errors.__all__)
 
 
+def test_every_error_of_a_model_is_explained_once() -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    explained = re.findall(
+        r"^\| `(\w+)` \|", page.partition("## Errors")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    assert sorted(["ModelError", *explained]) == sorted(model_errors.__all__)
+
+
 @pytest.mark.parametrize(
     ("title", "described"),
     [
@@ -66,14 +77,15 @@ def test_every_error_is_explained_once() -> None:
         ("option of `Coordinator(url, …)`", Coordinator),
         ("field of `Undo`", Undo),
         ("field", CurrentStep),
+        ("option of `OpenAIModel(name, …)`", OpenAIModel),
     ],
 )
 def test_the_table_names_every_option(title: str, described: Callable[..., object]) -> None:
-    name = "transactions.md" if described is transaction else "sagas.md"
+    name = PAGE_OF.get(described, "sagas.md")
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     rows = page.split(f"\n| {title} |")[1].partition("\n\n")[0].splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`(\w+)=?`", row.split("|")[1])]
-    inner = ("self", "fn", "url", "beat", "note", "box", "beside")
+    inner = (*INNER, "name") if described is OpenAIModel else INNER
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
 

@@ -79,7 +79,7 @@ async def test_calls_are_carried_out_and_told_until_the_answer_comes(database_ur
     )
     assert await result_of(database_url, made, "Oslo, please") == "All done."
     assert WORLD == ["book car", "mail hi"]
-    assert [request.messages[0].text for request in model.asked] == ["Oslo, please"] * 3  # type: ignore[union-attr]  # a user's
+    assert [request.messages[0].text for request in model.asked] == ["Oslo, please"] * 3
     assert results(model) == [
         ("look", '{"what":"Oslo","price":30}', False),
         ("book", "car is booked", False),
@@ -180,11 +180,12 @@ async def test_repeated_and_empty_ids_get_their_own(database_url: str) -> None:
         async def answer(self, request: Any) -> ModelAnswer:
             self.asked.append(request)
             place = sum(isinstance(message, ModelMessage) for message in request.messages)
-            said = self._answers[place]  # type: ignore[index]  # a list
+            script: Any = self._answers
+            said = script[place]
             message = ModelMessage(said) if isinstance(said, str) else ModelMessage("", tuple(said))
             return ModelAnswer(message, Finish.CALLS, Usage(), "lax")
 
-    lax = Lax(model._answers)  # type: ignore[arg-type]  # noqa: SLF001 - the same script, without its checks
+    lax = Lax(model._answers)  # noqa: SLF001 - the same script, without its checks
     made.models = (lax,)
     assert await result_of(database_url, made) == "done"
     assert WORLD == ["book a", "book b", "book c"]
@@ -425,7 +426,7 @@ async def test_a_sub_agent_works_within_the_budget_above_and_is_undone_alone(dat
         assert await run.result(30) == "enough"
     assert WORLD == ["book car", "book hotel", "unbook hotel"]
     assert results(model)[1][1].startswith("ModelDeclined: agent 'agents.below': the model refuses")
-    assert below.asked[0].messages[0].text == "a hotel"  # type: ignore[union-attr]  # a user's
+    assert below.asked[0].messages[0].text == "a hotel"
     tight, _ = agent(
         "tight",
         call("helper", task="x"),

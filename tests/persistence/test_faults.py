@@ -216,7 +216,7 @@ def test_a_network_that_fails_at_commit_does_nothing_twice(
         worker.claim()
         armed.set()
         epoch = worker.epoch
-        last = 2 if fate is Fate.SWALLOWED else 9
+        last = 2 if fate is Fate.SWALLOWED else 5
         for seq in range(1, last + 1):
             assert worker.write(Write("a", epoch, entries=(entry("a", seq),))).written is Written.DONE
             assert worker.put("a", f"k{seq}") is Written.DONE
