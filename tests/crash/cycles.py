@@ -78,7 +78,7 @@ class Bench:
         with self.store() as ledger:
             spec = self.spec(self.play, ledger, saga=case.saga, run=run, act=case.act, stop_at=case.stop_at)
             spec |= {"lease_ms": lease_ms, "signals": case.signals, "to_dormant": case.to_dormant}
-            spec |= {"decisions": case.decisions, "by_webhook": case.by_webhook} | self.also
+            spec |= {"decisions": case.decisions, "by_webhook": case.by_webhook, **self.also}
             struck = [spec | asdict(blow) for blow in blows]
             yield Cycle(self, case, blows, run, ledger, spec, self.zygote.start(*struck, spec))
 

@@ -63,10 +63,10 @@ class Participant:
     def row(self, name: str, verb: str = "apply") -> Iterator[None]:
         """Write or remove a row in the step's own transaction, whose commit makes points as well."""
         key = current_step().idempotency_key
-        self._points.reach("row", verb, name, key)
+        self.points.reach("row", verb, name, key)
         yield
-        self._points.reach("rowed", verb, name, key)
-        self._points.rowed = True
+        self.points.reach("rowed", verb, name, key)
+        self.points.rowed = True
 
     async def standing(self, run: str) -> dict[str, int]:
         """Look at the books as a person does: the effects of a run that stand, by name."""
