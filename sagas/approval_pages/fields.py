@@ -88,10 +88,8 @@ def fields_of(form: Mapping[str, Any] | None) -> list[Field]:
     if form is None:
         return []
     needed, kinds = form.get("required", ()), form.get("$defs", {})
-    return [
-        Field(name, _whole(schema, kinds), name in needed)
-        for name, schema in form.get("properties", {}).items()
-    ]
+    given = form.get("properties", {}).items()
+    return [_field(name, _whole(schema, kinds), name in needed, kinds) for name, schema in given]
 
 
 def values_of(fields: list[Field], given: Mapping[str, str]) -> dict[str, Any]:
