@@ -11,6 +11,7 @@ from amends.agents.errors import (
     OutputInvalid,
     ResultRejected,
 )
+from amends.agents.exporting import Transcript, openai_messages, transcript, transcripts
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage, UserMessage
 from amends.agents.model import Finish, Model, ModelAnswer, ModelRequest, OutputSpec, ToolSpec, Usage
 from amends.agents.model_errors import (
@@ -81,6 +82,7 @@ __all__ = [
     "ToolMessage",
     "ToolSpec",
     "Toolset",
+    "Transcript",
     "TranscriptInvalid",
     "Turn",
     "UndoTo",
@@ -90,8 +92,11 @@ __all__ = [
     "ask_person",
     "cost",
     "digest_of",
+    "openai_messages",
     "price_of",
     "saga_tool",
     "sleeping",
     "tool",
+    "transcript",
+    "transcripts",
 ]

@@ -41,6 +41,7 @@ async def carry_out(talk: Conversation, calls: tuple[ToolCall, ...]) -> None:
         told[call.id] = await _carried_out(talk, call, gate)
     for call in calls:
         talk.say(told[call.id])
+    talk.results.clear()
 
 
 def _is_pivot(talk: Conversation, call: ToolCall) -> bool:

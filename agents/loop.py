@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from amends.agents.budget import BEFORE_MODEL, Budget, Exhausted, Ledger
 from amends.agents.calls import carry_out
-from amends.agents.conversation import Conversation
+from amends.agents.conversation import WITNESS, Conversation
 from amends.agents.errors import AgentFailed, BudgetExhausted, ModelDeclined, OutputInvalid, ResultRejected
 from amends.agents.messages import ModelMessage, UserMessage
 from amends.agents.model import Finish, ModelAnswer, ModelRequest
@@ -71,6 +71,8 @@ def begun(agent: Agent[Any], given: Any, above: Conversation | None) -> Conversa
     talk = Conversation(agent, ledger, 0 if above is None else above.depth + 1)
     text = given if isinstance(given, str) else to_json(given).decode()
     talk.say(UserMessage(text))
+    if (seen := WITNESS.get()) is not None:
+        seen.append(talk)
     return talk
 
 
