@@ -9,6 +9,8 @@ ready := $(VENV)/.ready
 uv := $(shell command -v uv 2>/dev/null)
 
 export UV_PYTHON_DOWNLOADS := never
+# Tests start hundreds of processes: without bytecode each of them compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help

@@ -3,7 +3,7 @@
 from amends.agents.agent import Agent
 from amends.agents.approval_policy import ApprovalPolicy, Sticky
 from amends.agents.budget import Budget, Exhausted
-from amends.agents.built_in import agent_tool, ask_person, saga_tool, sleeping
+from amends.agents.built_in import agent_tool, ask_person, handoff, saga_tool, sleeping
 from amends.agents.errors import (
     AgentFailed,
     BudgetExhausted,
@@ -11,6 +11,7 @@ from amends.agents.errors import (
     OutputInvalid,
     ResultRejected,
 )
+from amends.agents.exporting import Transcript, openai_messages, transcript, transcripts
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage, UserMessage
 from amends.agents.model import Finish, Model, ModelAnswer, ModelRequest, OutputSpec, ToolSpec, Usage
 from amends.agents.model_errors import (
@@ -29,10 +30,12 @@ from amends.agents.model_errors import (
     TranscriptInvalid,
 )
 from amends.agents.openai_model import OpenAIModel
+from amends.agents.parameters import Misfit, digest_of
 from amends.agents.prices import PRICES, Price, cost, price_of
 from amends.agents.scripted import Scripted, ScriptedModel
 from amends.agents.structured import Structured
 from amends.agents.tool import Tool, tool
+from amends.agents.toolset import Toolset
 from amends.agents.turn_plan import Turn
 from amends.agents.undoing import UndoTo
 
@@ -50,6 +53,7 @@ __all__ = [
     "KeyMissing",
     "KeyRejected",
     "Message",
+    "Misfit",
     "Model",
     "ModelAnswer",
     "ModelBusy",
@@ -77,6 +81,8 @@ __all__ = [
     "ToolCall",
     "ToolMessage",
     "ToolSpec",
+    "Toolset",
+    "Transcript",
     "TranscriptInvalid",
     "Turn",
     "UndoTo",
@@ -85,8 +91,13 @@ __all__ = [
     "agent_tool",
     "ask_person",
     "cost",
+    "digest_of",
+    "handoff",
+    "openai_messages",
     "price_of",
     "saga_tool",
     "sleeping",
     "tool",
+    "transcript",
+    "transcripts",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from amends.agents import structured
@@ -13,7 +13,7 @@ from amends.agents.structured import Structured
 from amends.agents.texts import sendable_name
 from amends.agents.transcripts import in_order
 
-__all__ = ["chat_request"]
+__all__ = ["chat_messages", "chat_request"]
 
 
 def chat_request(
@@ -28,7 +28,7 @@ def chat_request(
     `way` is how the request's output is asked for, `options` what is sent beside the request's own;
     those win. Raises `TranscriptInvalid`, and `RequestInvalid` for an option without JSON form.
     """
-    messages = [sent for message in in_order(request.messages) if (sent := _message(message))]
+    messages = chat_messages(request.messages)
     told = structured.instructions(request, way)
     if told:
         messages.insert(0, {"role": "system", "content": told})
@@ -46,6 +46,11 @@ def chat_request(
         form = {"name": structured.output_name(request.output), "schema": schema, "strict": strict}
         body["response_format"] = {"type": "json_schema", "json_schema": form}
     return finished(body, {**(options or {}), **request.options}, model)
+
+
+def chat_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Give the messages of a transcript, in the order in which they are sent. Raises `TranscriptInvalid`."""
+    return [sent for message in in_order(messages) if (sent := _message(message))]
 
 
 def _message(message: Message) -> dict[str, Any] | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amends.agents.budget import Ledger
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage
 from amends.sagas.scopes import Scope
+
+WITNESS: ContextVar[list[Conversation] | None] = ContextVar("amends.conversations", default=None)
+"""Where the conversations of a body are put for whoever looks at its replay; elsewhere nobody does."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,7 @@ class Conversation:
     """The state of one agent's work: its transcript, what it did in which turn, what was allowed for good.
 
     `depth` counts the agents around it, `repairs` the final answers that didn't fit since the last that did
-    something.
+    something. `results` are of the calls under way that have come back before the others of their answer.
     """
 
     agent: Any
@@ -46,6 +50,7 @@ class Conversation:
     scopes: list[tuple[int, Scope]] = field(default_factory=list)
     allowed: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
+    results: dict[str, ToolMessage] = field(default_factory=dict)
 
     def say(self, message: Message) -> None:
         """Add a message."""
@@ -71,7 +76,8 @@ class Conversation:
 
     def told(self, call: ToolCall, text: str, *, failed: bool = False) -> ToolMessage:
         """Make the message that tells a model what became of a call."""
-        return ToolMessage(call.id, call.name, text, failed)
+        told = self.results[call.id] = ToolMessage(call.id, call.name, text, failed)
+        return told
 
     @property
     def last_text(self) -> str:

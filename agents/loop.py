@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from amends.agents.budget import BEFORE_MODEL, Budget, Exhausted, Ledger
 from amends.agents.calls import carry_out
-from amends.agents.conversation import Conversation
+from amends.agents.conversation import WITNESS, Conversation
 from amends.agents.errors import AgentFailed, BudgetExhausted, ModelDeclined, OutputInvalid, ResultRejected
 from amends.agents.messages import ModelMessage, UserMessage
 from amends.agents.model import Finish, ModelAnswer, ModelRequest
@@ -43,7 +43,7 @@ async def work(agent: Agent[Any], given: Any, above: Conversation | None = None)
             await undo_to(talk, wanted)
         if (over := talk.ledger.exhausted(now(), *BEFORE_MODEL)) is not None:
             ledger, reason = over
-            if ledger.budget.exhausted == Exhausted.STOP and agent.output.is_text:
+            if ledger.budget.exhausted == Exhausted.STOP and talk.agent.output.is_text:
                 return talk.last_text
             await more(talk, ledger, reason)
             continue
@@ -55,7 +55,7 @@ async def work(agent: Agent[Any], given: Any, above: Conversation | None = None)
             talk.repairs = 0
             continue
         try:
-            result = agent.output.read(message.text)
+            result = talk.agent.output.read(message.text)
         except Misfit as problem:
             repair(talk, f"{problem}. Give the final answer again, so that it fits.")
             continue
@@ -71,6 +71,8 @@ def begun(agent: Agent[Any], given: Any, above: Conversation | None) -> Conversa
     talk = Conversation(agent, ledger, 0 if above is None else above.depth + 1)
     text = given if isinstance(given, str) else to_json(given).decode()
     talk.say(UserMessage(text))
+    if (seen := WITNESS.get()) is not None:
+        seen.append(talk)
     return talk
 
 

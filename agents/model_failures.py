@@ -25,6 +25,7 @@ from amends.agents.model_errors import (
 from amends.agents.structured import Structured
 from amends.agents.texts import excerpt
 
+LONGEST_CODE = 100
 LONGEST_WAIT = 100 * 365 * 86_400.0
 BAD_REQUEST, TOO_MANY, BROKEN, PAST_ALL = 400, 429, 500, 600
 LATER = frozenset({TOO_MANY, 503})
@@ -118,14 +119,14 @@ def told_by(status: int | None, headers: Mapping[str, str], found: Any) -> Told:
 
 
 def _word(value: Any) -> str:
-    return value[:100] if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def error_for(told: Told, model: str, secrets: tuple[str, ...] = ()) -> ModelError:
     """Decide what is raised; no text of it holds one of the `secrets`, or anything that looks like one."""
     # Hidden first: cut, half a key would not be found.
     said = excerpt(hidden(told.message, secrets))
-    code = hidden(told.code or told.type, secrets)
+    code = excerpt(hidden(told.code or told.type, secrets), LONGEST_CODE)
     words = (
         f"{model!r}: {'the server failed' if told.status is None else f'the server answered {told.status}'}"
     )

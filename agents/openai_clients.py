@@ -169,6 +169,10 @@ async def send(
         failed = _why(error, secrets_of(client))
     except UnicodeEncodeError:
         pass
+    except RuntimeError:
+        if not client.is_closed():
+            raise
+        failed = "the client was closed before the call"
     # Raised here and not above, so that it doesn't carry the client's error, which may quote the key.
     if not failed:
         raise key_unfit(model)

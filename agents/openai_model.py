@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -59,8 +61,7 @@ class OpenAIModel:
         structured: Literal["schema", "tool", "prompt"] | None = None,
         client: openai.AsyncOpenAI | None = None,
     ) -> None:
-        from amends.agents import openai_clients  # noqa: PLC0415 - it loads openai, for those who need it
-
+        openai_clients = _loaded()
         self._name = checked.name(name, "OpenAIModel: a model's name")
         self._base_url = _url(base_url)
         if client is not None and (base_url is not None or api_key is not None):
@@ -135,7 +136,8 @@ class OpenAIModel:
     def _read(self, reply: Reply, request: ModelRequest, way: Structured | None, sent: int) -> ModelAnswer:
         found = decoded(reply.body, self._name)
         failed = found.get("error")
-        if failed and not (found.get("choices") or found.get("output")):
+        said = found.get("choices") or found.get("output")
+        if failed and (not said or found.get("status") == "failed"):
             raise error_for(told_by(None, {}, found), self._name, reply.secrets)
         if self._api == "chat":
             return chat_answer(found, request, model=self._name, sent=sent, way=way)
@@ -148,6 +150,16 @@ def _form(request: ModelRequest) -> str:
     output = request.output
     shown = as_json(plain([bool(request.tools), output and [output.name, output.schema]]))
     return hashlib.sha256(shown.encode()).hexdigest()
+
+
+def _loaded() -> ModuleType:
+    """Load the official client, for those who make a model. Raises `ImportError` without it."""
+    try:
+        return import_module("amends.agents.openai_clients")
+    except ImportError as error:
+        raise ImportError(
+            f"OpenAIModel needs the openai package ({error}); install it with amends[agents]"
+        ) from error
 
 
 def _place(url: str) -> str:

@@ -76,9 +76,8 @@ class ScriptedModel:
         place = len(self.asked) - 1 if self._by == "order" else said
         if place < len(self._answers):
             return self._answers[place]
-        raise Fatal(
-            f"ScriptedModel {self._name!r}: there is no answer number {place + 1}; it has {len(self._answers)}"
-        )
+        has = len(self._answers)
+        raise Fatal(f"ScriptedModel {self._name!r}: there is no answer number {place + 1}; it has {has}")
 
 
 def _message(scripted: Any) -> ModelMessage:

@@ -120,9 +120,10 @@ def taken(
     if request.output is None or way is None:
         return message
     if way is Structured.TOOL:
-        name = output_tool(request, request.output)
-        finals = [call for call in message.calls if call.name == name]
-        others = tuple(call for call in message.calls if call.name != name)
+        real = {tool.name for tool in request.tools}
+        name = output_tool(request, request.output).casefold()
+        finals = [call for call in message.calls if call.name.casefold() == name and call.name not in real]
+        others = tuple(call for call in message.calls if call not in finals)
         if finals:
             text = message.text if others else finals[0].arguments
             return replace(message, text=text, calls=others, items=())
@@ -140,7 +141,7 @@ def only_json(text: str) -> str:
         if _is_json(fenced.strip()):
             return str(fenced.strip())
     decoder = json.JSONDecoder()
-    for found in list(re.finditer(r"[\[{]", short))[:TRIES]:
+    for found in itertools.islice(re.finditer(r"[\[{]", short), TRIES):
         try:
             _, end = decoder.raw_decode(short, found.start())
         except (ValueError, RecursionError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sqlalchemy import Connection, Engine, RootTransaction, event
@@ -39,8 +39,13 @@ class Guests(Protocol):
         ...
 
     @abstractmethod
-    def limit(self, connection: Connection, ms: int) -> None:
-        """Have the server end the transaction by itself, if nobody does for so long."""
+    def begun(self, connection: Connection, ms: int) -> str:
+        """Have the server end the transaction by itself, if nobody does for so long; give its mark."""
+        ...
+
+    @abstractmethod
+    def goes_on(self, connection: Connection, mark: str) -> bool:
+        """Tell whether it is still the transaction of this mark, whatever SQL was sent; ask once."""
         ...
 
     @abstractmethod
@@ -59,17 +64,35 @@ class Guests(Protocol):
         ...
 
 
-def commit(connection: Connection, transaction: RootTransaction | None) -> None:
-    """Commit a step's transaction. Raises `CommittedByStep` unless it is the one that was begun for it."""
+def check_begun(connection: Connection, transaction: RootTransaction | None) -> RootTransaction:
+    """Give the transaction that was begun for a step. Raises `CommittedByStep` where it doesn't go on."""
     if transaction is None or not transaction.is_active or connection.get_transaction() is not transaction:
         raise CommittedByStep(
             "the step has ended its transaction itself, so nothing of it stands: leave that to amends"
         )
+    return transaction
+
+
+def commit(connection: Connection, transaction: RootTransaction | None) -> None:
+    """Commit a step's transaction. Raises `CommittedByStep` unless it is the one that was begun for it."""
+    begun = check_begun(connection, transaction)
     _committing.add(connection)
     try:
-        transaction.commit()
+        begun.commit()
     finally:
         _committing.discard(connection)
+
+
+def roll_back(connection: Connection) -> bool:
+    """Roll back whatever a step has left open; tell whether that is certain."""
+    with suppress(Exception):
+        connection.rollback()
+    try:
+        # After a commit that was refused SQLAlchemy knows of no transaction; the driver has one.
+        connection.connection.rollback()
+    except Exception:  # noqa: BLE001 - whatever the driver raises, it isn't certain
+        return False
+    return True
 
 
 def guarded(engine: Engine) -> Engine:

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from amends.persistence.backend import Backend, id_listing, listing
 from amends.persistence.lease import Lease
 from amends.persistence.loading import Loading
+from amends.persistence.once import once
 from amends.persistence.process import this_process
 from amends.persistence.records import OTHER_CODE, Loaded, Serves, Status
 from amends.persistence.rows import SEEN_COLUMNS, WORKER_COLUMNS, Reader, worker
@@ -58,9 +59,7 @@ class Leases:
         self._backend = backend
         self._reader = reader
         self._loading = Loading(backend, reader)
-        self._prepare_claim()
-        self._prepare_release()
-        self._prepare_workers()
+        once(self, backend.tables, self._prepare_claim, self._prepare_release, self._prepare_workers)
 
     def register(
         self, connection: Connection, worker_id: str, serves: Serves, now: int, lease_ms: int

@@ -51,6 +51,7 @@ from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, 
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
 from amends.persistence.faults import words_of
 from amends.persistence.guests import Guests
+from amends.persistence.once import once
 from amends.persistence.postgres_guests import PostgresGuests
 from amends.persistence.postgres_watch import SHOWN, ServerWatch
 from amends.persistence.prepared import Prepared
@@ -102,11 +103,7 @@ class PostgresBackend:
         self._settings = _settings(self.writes, lease_ms, for_one_transaction=False)
         self._pooled = False
         self._behind_a_pooler(_settings(self.writes, lease_ms, for_one_transaction=True))
-        self._insert_runs = Prepared(self.writes, _insert_runs(self.tables.runs, self.change_number()))
-        self._notify = Prepared(
-            self.writes,
-            select(func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))),
-        )
+        once(self, self.tables, self._prepare_starts)
 
     def prepare(self) -> None:
         """Connect once, and see whether the server will do."""
@@ -218,6 +215,13 @@ class PostgresBackend:
 
     def bury(self, worker: str) -> None:
         """Do nothing: a dead worker leaves only its row."""
+
+    def _prepare_starts(self) -> None:
+        self._insert_runs = Prepared(self.writes, _insert_runs(self.tables.runs, self.change_number()))
+        self._notify = Prepared(
+            self.writes,
+            select(func.pg_notify(bindparam("channel", type_=Text), bindparam("sender", type_=Text))),
+        )
 
     def _behind_a_pooler(self, settings: bytes) -> None:
         """Rely on nothing that outlives a transaction where a pooler may give each another server session."""

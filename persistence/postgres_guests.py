@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, func, select, true
+from sqlalchemy import Connection, Engine, Text, cast, create_engine, func, select, true
 from sqlalchemy.engine import URL
 
 from amends.persistence.guests import asyncio_driver, guarded
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 AT_ONCE = 10
+_NUMBER = cast(func.pg_current_xact_id(), Text)
 
 
 class PostgresGuests:
@@ -45,10 +46,15 @@ class PostgresGuests:
         self.made.append(guarded(engine.sync_engine))
         return engine
 
-    def limit(self, connection: Connection, ms: int) -> None:
-        """Set the transaction's own time-outs."""
+    def begun(self, connection: Connection, ms: int) -> str:
+        """Set the transaction's own time-outs; give its number."""
         names = ("statement_timeout", "idle_in_transaction_session_timeout")
-        connection.execute(select(*(func.set_config(name, f"{ms}ms", true()) for name in names)))
+        limits = [func.set_config(name, f"{ms}ms", true()) for name in names]
+        return str(connection.execute(select(*limits, _NUMBER)).one()[-1])
+
+    def goes_on(self, connection: Connection, mark: str) -> bool:
+        """Ask for the number again."""
+        return connection.execute(select(_NUMBER)).scalar_one() == mark
 
     def break_off(self, connection: Connection) -> None:
         """End the connection; the server rolls back when it notices."""

@@ -90,20 +90,29 @@ class ServerWatch:
         while engine is not None and not self._closed.is_set():
             try:
                 with engine.connect() as connection:
-                    driver = _driver(connection)
-                    self._watchdog.guard(_LISTENER, driver)
-                    driver.autocommit = True
-                    driver.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
-                    self._watchdog.guard(_LISTENER, None)
-                    delay = _SHORTEST_S
-                    self._on_news()
-                    self._listen(driver)
+                    try:
+                        driver = self._begin(connection)
+                        delay = _SHORTEST_S
+                        self._on_news()
+                        self._listen(driver)
+                    except Exception:
+                        # The pool would try to reset it, and log a traceback when that fails.
+                        connection.invalidate()
+                        raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the thread connects again
                 _log.debug("listening for news broke off: %s", error)
             self._watchdog.guard(_LISTENER, None)
             self._closed.wait(delay)
             delay = min(delay * 2, _LONGEST_S)
         self._awake.close()
+
+    def _begin(self, connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
+        driver = _driver(connection)
+        self._watchdog.guard(_LISTENER, driver)
+        driver.autocommit = True
+        driver.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+        self._watchdog.guard(_LISTENER, None)
+        return driver
 
     def _listen(self, driver: psycopg.Connection[tuple[object, ...]]) -> None:
         with selectors.DefaultSelector() as selector:

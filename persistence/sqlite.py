@@ -43,6 +43,7 @@ from amends.persistence import worker_lock
 from amends.persistence.backend import Cell, Columns, ColumnTypes, Many, Watch, column_types, id_listing
 from amends.persistence.errors import DatabaseReadOnly, DatabaseUnavailable, UnsupportedDatabase
 from amends.persistence.guests import Guests
+from amends.persistence.once import once
 from amends.persistence.prepared import Prepared, on_driver
 from amends.persistence.records import WorkerRow
 from amends.persistence.rows import RUN_COLUMNS
@@ -84,12 +85,7 @@ class SqliteBackend:
         steps = _engine(here, wait_ms=_WRITER_WAIT_MS, immediate=True)
         self.guests: Guests = SqliteGuests(self.path, here, steps, self.tables.runs, lease_ms)
         self.engines: tuple[Engine, ...] = (self.engine, self.reads, self.writes, self.migrations, steps)
-        runs = self.tables.runs
-        self._insert_runs = self.many(
-            column_types(runs, RUN_COLUMNS),
-            lambda cells: runs.insert().values(dict(cells) | {"changed": self.change_number()}),
-        )
-        self._taken = Prepared(self.writes, select(runs.c.id).where(self.among(runs.c.id, "ids")))
+        once(self, self.tables, self._prepare_starts)
 
     def prepare(self) -> None:
         """Switch the file to WAL, durably."""
@@ -199,6 +195,14 @@ class SqliteBackend:
     def bury(self, worker: str) -> None:
         """Remove the worker's file."""
         worker_lock.remove(worker_lock.path_for(self.path, worker))
+
+    def _prepare_starts(self) -> None:
+        runs = self.tables.runs
+        self._insert_runs = self.many(
+            column_types(runs, RUN_COLUMNS),
+            lambda cells: runs.insert().values(dict(cells) | {"changed": self.change_number()}),
+        )
+        self._taken = Prepared(self.writes, select(runs.c.id).where(self.among(runs.c.id, "ids")))
 
     def _opening(self, error: Exception) -> Exception:
         cause = error.orig if isinstance(error, DriverError) else error

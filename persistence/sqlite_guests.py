@@ -6,11 +6,12 @@ import contextlib
 import sqlite3
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Engine, event, false, update
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.schema import Table
 
 from amends.persistence.errors import DatabaseUnavailable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 _WAIT_S = 5
+_SET: Final = "SAVEPOINT amends_step"
+_RELEASE: Final = "RELEASE amends_step"
 
 
 class SqliteGuests:
@@ -60,8 +63,18 @@ class SqliteGuests:
         self.made.append(guarded(engine.sync_engine))
         return engine
 
-    def limit(self, connection: Connection, ms: int) -> None:
-        """Do nothing: there is no server."""
+    def begun(self, connection: Connection, ms: int) -> str:  # noqa: ARG002 - there is no server
+        """Set a savepoint, which ends with the transaction."""
+        connection.exec_driver_sql(_SET)
+        return ""
+
+    def goes_on(self, connection: Connection, mark: str) -> bool:  # noqa: ARG002 - there is one name
+        """Release the savepoint, if it is still there."""
+        try:
+            connection.exec_driver_sql(_RELEASE)
+        except OperationalError:
+            return False
+        return True
 
     def break_off(self, connection: Connection) -> None:
         """Roll back; the connection can't write any more, so nothing that its user does next stands."""

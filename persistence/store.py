@@ -33,6 +33,7 @@ from amends.persistence.batch import Known, Rows, RunState, asked, decide
 from amends.persistence.beaten import overlooking
 from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
+from amends.persistence.once import once
 from amends.persistence.prepared import Prepared
 from amends.persistence.records import Cause, Receipt, Status, Write
 from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS, INBOX_COLUMNS
@@ -45,13 +46,15 @@ class Store:
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
         self._clock = clock
-        self._schedules = ScheduleStore(backend)
-        self._approvals = Approvals(backend)
-        self._attributes = Attributes(backend)
-        self._prepare_queries()
-        self._prepare_rows()
-        self._prepare_changes()
-        self._prepare_messages()
+        once(
+            self,
+            backend.tables,
+            self._prepare_parts,
+            self._prepare_queries,
+            self._prepare_rows,
+            self._prepare_changes,
+            self._prepare_messages,
+        )
 
     def write(
         self,
@@ -155,6 +158,7 @@ class Store:
             (self._approvals.ask, rows.asks),
             (self._approvals.vote, rows.votes),
             (self._approvals.close, rows.closes),
+            (self._approvals.revoke, rows.revokes),
             (self._attributes.show, rows.shown),
             (self._attributes.unset, rows.unset),
             (self._attributes.set, rows.attributes),
@@ -163,6 +167,11 @@ class Store:
                 many(connection, cells)
         if rows.schedules:
             self._schedules.write(connection, rows.schedules)
+
+    def _prepare_parts(self) -> None:
+        self._schedules = ScheduleStore(self._backend)
+        self._approvals = Approvals(self._backend)
+        self._attributes = Attributes(self._backend)
 
     def _prepare_queries(self) -> None:
         runs, inbox, workers = (

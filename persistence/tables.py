@@ -7,6 +7,7 @@ sleeping runs cost one entry in the index of due runs and nothing else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,6 +71,7 @@ class Tables:
     audit: Table
 
 
+@functools.cache
 def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
     """Return the tables of the log in `schema`, their names beginning with `prefix`."""
     maker = _Maker(MetaData(schema=schema), prefix)
@@ -277,6 +279,7 @@ def _approvals(maker: _Maker) -> Table:
         _number("created_at"),
         _number_or_null("expires_at"),
         _number_or_null("decided_at"),
+        _words_or_null("revoked"),
         maker.primary("approvals", "id"),
         maker.check("approvals", "status_known", _one_of("status", ApprovalStatus)),
         maker.check("approvals", "decided_at_decision", "(decided_at IS NULL) = (status = 'pending')"),

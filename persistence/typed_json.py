@@ -29,7 +29,8 @@ class JsonType(Generic[T]):
     Sets are written in sorted order, so that equal values give equal bytes; NaN and the infinities
     survive where the annotation is a plain float. Fields are written under their names, and read by alias
     or name; what is computed from them isn't written. So what was written can be read, whatever aliases
-    and `extra=` say. Raises `TypeError` for an annotation that has no JSON form.
+    and `extra=` say. Raises `TypeError` for an annotation that has no JSON form, and for one that holds a
+    `SecretStr` without a serializer of its own.
     """
 
     __slots__ = ("_adapter", "_dump", "_load")
@@ -39,6 +40,8 @@ class JsonType(Generic[T]):
         schema = self._adapter.core_schema
         if (name := _contains(schema, NOT_JSON)) is not None:
             raise TypeError(f"{annotation!r} holds a {name}, which has no JSON form")
+        if _hides(schema):
+            raise TypeError("a secret of pydantic's is written as stars, and could never be read again")
         sorts = _contains(schema, SETS) is not None
         # A serializer of our own: a TypedDict's would not have its configuration.
         serializer = SchemaSerializer(_with_sorted_sets(schema) if sorts else schema, CONFIG_CORE)
@@ -109,14 +112,24 @@ def _crossed(schema: Any) -> bool:
         return any(_crossed(part) for part in schema)
     if not isinstance(schema, Mapping):
         return False
-    fields = schema.get("fields")
+    fields = schema.get("fields") if _is_node(schema) else None
     if isinstance(fields, list):
         fields = {field["name"]: field for field in fields if isinstance(field, Mapping) and "name" in field}
     if isinstance(fields, Mapping) and any(
         path[0] in fields and path != [name] for name, field in fields.items() for path in _aliases(field)
     ):
         return True
-    return any(_crossed(part) for key, part in schema.items() if key not in OPAQUE)
+    return any(_crossed(part) for part in _parts(schema))
+
+
+def _is_node(schema: Mapping[str, Any]) -> bool:
+    """Tell a schema from a mapping of fields, whose names may be any word: `fields`, `default`, `type`."""
+    return isinstance(schema.get("type"), str)
+
+
+def _parts(schema: Mapping[str, Any]) -> list[Any]:
+    """Give what a schema, or a mapping of fields, holds that may hold schemas."""
+    return [part for key, part in schema.items() if key not in OPAQUE or not _is_node(schema)]
 
 
 def _aliases(field: Mapping[str, Any]) -> list[list[str | int]]:
@@ -132,12 +145,25 @@ def _contains(schema: Any, types: tuple[str, ...]) -> str | None:
         kind = schema.get("type")
         if isinstance(kind, str) and kind in types:
             return kind
-        parts: Any = (value for key, value in schema.items() if key not in OPAQUE)
+        parts: Any = _parts(schema)
     elif isinstance(schema, list | tuple):
         parts = schema
     else:
         return None
     return next((found for part in parts if (found := _contains(part, types)) is not None), None)
+
+
+def _hides(schema: Any) -> bool:
+    """Tell whether something in it is a secret that nobody has given a serializer of its own."""
+    if isinstance(schema, list | tuple):
+        return any(_hides(part) for part in schema)
+    if not isinstance(schema, Mapping):
+        return False
+    written = schema.get("serialization")
+    if isinstance(written, Mapping) and (function := written.get("function")) is not None:
+        name, module = getattr(function, "__name__", ""), getattr(function, "__module__", "")
+        return module == "pydantic.types" and name.startswith("_serialize_secret")
+    return any(_hides(part) for key, part in schema.items() if key not in OPAQUE)
 
 
 def _with_sorted_sets(schema: Any) -> Any:
@@ -153,7 +179,10 @@ def _with_sorted_sets(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     kind = schema.get("type")
-    rebuilt = {key: value if key in OPAQUE else _with_sorted_sets(value) for key, value in schema.items()}
+    rebuilt = {
+        key: value if key in OPAQUE and _is_node(schema) else _with_sorted_sets(value)
+        for key, value in schema.items()
+    }
     if kind in SETS and "serialization" not in schema:
         rebuilt["serialization"] = core_schema.wrap_serializer_function_ser_schema(_sorted)
     elif kind == "model" and "serialization" not in schema and _contains(schema, SETS):

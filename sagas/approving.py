@@ -20,6 +20,8 @@ from amends.sagas.request import Answer, Request
 F = TypeVar("F")
 
 LONGEST_TITLE = 500
+SECOND = dt.timedelta(seconds=1)
+"""Reminders are entries in the journal: nobody needs them more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ async def approval(
     `timeout` when left out) the people in `escalate_to` may decide as well; `remind_every` is how often a
     reminder is on record. A body that stops waiting withdraws it.
     Raises `DefinitionError` for options that mean nothing, `InputInvalid` for details without a JSON form,
-    `OutsideRun` outside a saga's body.
+    `PayloadTooLarge` for more than people could read, `OutsideRun` outside a saga's body.
 
     >>> decision = await approval(
     ...     Refund(amount=10), title="Refund order 7", approvers=["ann", "bob"]
@@ -116,12 +118,12 @@ async def approval(
         title=_title(title),
         details=_details(details),
         form=None if kind is None else kind.schema,
-        values=None if kind is None or before is None else json.loads(kind.json.encode(before)),
+        values=None if kind is None or before is None else kind.values_of(before),
         approvers=None if approvers is None else _people(approvers, "approvers"),
         requested_by=None if requested_by is None else _people([requested_by], "requested_by")[0],
         quorum=checked.count(quorum, "approval: quorum", DefinitionError),
         timeout=_milliseconds(timeout, "timeout"),
-        remind_every=_milliseconds(remind_every, "remind_every"),
+        remind_every=_milliseconds(remind_every, "remind_every", SECOND),
         escalate_to=_people(escalate_to, "escalate_to") if escalate_to else (),
         escalate_after=_escalation(escalate_to, escalate_after, timeout),
     )
@@ -170,13 +172,18 @@ def _details(details: Any) -> Any:
 def _people(people: Any, what: str) -> tuple[str, ...]:
     if isinstance(people, str) or not isinstance(people, Sequence) or not people:
         raise DefinitionError(f"approval: {what} takes names, such as {what}=['ann'], not {people!r}")
-    return tuple(dict.fromkeys(checked.name(each, f"approval: a name in {what}") for each in people))
+    names = (checked.person(each, f"approval: a name in {what}", DefinitionError) for each in people)
+    return tuple(dict.fromkeys(names))
 
 
-def _milliseconds(duration: dt.timedelta | None, what: str) -> int | None:
+def _milliseconds(
+    duration: dt.timedelta | None, what: str, least: dt.timedelta = checked.MILLISECOND
+) -> int | None:
     if duration is None:
         return None
-    return round(checked.duration(duration, f"approval: {what}", DefinitionError) / checked.MILLISECOND)
+    return round(
+        checked.duration(duration, f"approval: {what}", DefinitionError, least) / checked.MILLISECOND
+    )
 
 
 def _escalation(to: Sequence[str], after: dt.timedelta | None, timeout: dt.timedelta | None) -> int | None:

@@ -176,7 +176,12 @@ class Body:
             self.notes.add(notes)
 
     async def ask_people(self, request: Request) -> Answer:
-        """Ask for an approval and wait for what becomes of it; what `approval` in the body runs."""
+        """Ask for an approval and wait for what becomes of it; what `approval` in the body runs.
+
+        Raises `PayloadTooLarge`.
+        """
+        if (size := len(request.to_json())) > self._limit:
+            raise too_large(f"approval {request.title!r}: what is shown", size, self._limit)
         ref = self.next_number()
         future: asyncio.Future[Answer] = self.loop.create_future()
         self._asked[ref] = future

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
 from amends.sagas.errors import AmendsError, DefinitionError, InputInvalid
 
 LONGEST_NAME = 500
+LONGEST_SHOWN = 200
+"""So many characters of a value that is refused are shown."""
 LONGEST = timedelta(days=36_500)
 """No duration is longer: its end must still be a moment that can be told."""
 
@@ -39,6 +42,35 @@ def name(value: Any, what: str) -> str:
     """Check a name that is stored with runs. Raises `DefinitionError`."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME or not value.isprintable():
         raise DefinitionError(f"{what} is a printable text of 1 to {LONGEST_NAME} characters, not {value!r}")
+    return value
+
+
+def person(value: Any, what: str, error: type[AmendsError] = InputInvalid) -> str:
+    """Check who somebody is, and give the one spelling (NFC) of a name that can be typed in several."""
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= LONGEST_NAME
+        or not value.isprintable()
+        or value != value.strip()
+    ):
+        raise error(
+            f"{what} is a printable text of 1 to {LONGEST_NAME} characters, without spaces around it, "
+            f"not {_shortened(value)}"
+        )
+    return unicodedata.normalize("NFC", value)
+
+
+def flag(value: Any, what: str) -> bool:
+    """Check a yes or no: "no" and "false" are texts, and would count as yes. Raises `InputInvalid`."""
+    if not isinstance(value, bool):
+        raise InputInvalid(f"{what}={value!r} must be True or False")
+    return value
+
+
+def an_id(value: Any, what: str) -> str:
+    """Check that an id is a text; any text may be asked for. Raises `InputInvalid`."""
+    if not isinstance(value, str):
+        raise InputInvalid(f"{what} is a text, not {_shortened(value)}")
     return value
 
 
@@ -78,6 +110,13 @@ def _no_function(fn: Any, what: str) -> DefinitionError:
 
 def storable(value: str | None, what: str) -> str | None:
     """Check a text that somebody gives for the record. Raises `InputInvalid` where no database takes it."""
+    if value is not None and not isinstance(value, str):
+        raise InputInvalid(f"{what} is a text, not {_shortened(value)}")
     if value is not None and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
         raise InputInvalid(f"{what} holds a character that can't be stored: {value!r}")
     return value
+
+
+def _shortened(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"

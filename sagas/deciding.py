@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus, Vote
 from amends.persistence.records import AuditRow, Write, Written
 from amends.sagas import checked
+from amends.sagas.body import too_large
 from amends.sagas.desk import Desk
 from amends.sagas.errors import ApprovalNotFound, DecisionRefused, InputInvalid, RecordUnreadable
 from amends.sagas.forms import filled_in
@@ -50,23 +51,26 @@ class Approval:
 
 
 class Deciding:
-    """Lists approvals and takes decisions."""
+    """Lists approvals and takes decisions, of which none takes more than `most` bytes of JSON."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, most: int) -> None:
         self._desk = desk
+        self._most = most
 
     async def list(
         self, *, status: ApprovalStatus | str | None, run_id: str | None, limit: int, after: str | None
     ) -> list[Approval]:
         """List approvals, the oldest first. Raises `InputInvalid`."""
         wanted = None if status is None else _status(status)
-        rows = await self._desk.approvals(status=wanted, run_id=run_id, limit=limit, after=after)
+        ids = (checked.storable(run_id, "the run's id"), checked.storable(after, "the approval's id"))
+        most = checked.count(limit, "limit")
+        rows = await self._desk.approvals(status=wanted, run_id=ids[0], limit=most, after=ids[1])
         now = self._desk.now()
         return [shown(row, now) for row in rows]
 
     async def get(self, approval_id: str) -> Approval:
         """Give one approval. Raises `ApprovalNotFound`."""
-        return shown(await self._row(approval_id), self._desk.now())
+        return shown(await self.row(approval_id), self._desk.now())
 
     async def decide(
         self,
@@ -79,10 +83,20 @@ class Deciding:
         how: str,
         digest: str | None,
         connection: Joinable | None,
+        issued: int | None = None,
     ) -> None:
         """Take one person's decision. Raises what `Coordinator.decide` raises."""
-        row, now = await self._row(approval_id), self._desk.now()
-        vote = _vote(row, by, reason, values, approved=approved, how=how, now=now)
+        checked.flag(approved, "approved")
+        by = checked.person(by, "who decides")
+        checked.storable(reason, "the reason")
+        checked.storable(how, "how")
+        row, now = await self.row(approval_id), self._desk.now()
+        vote = vote_of(row, by, reason, values, approved=approved, how=how, now=now)
+        vote = replace(vote, issued=issued)
+        if len(vote.payload) > self._most:
+            raise too_large(
+                f"approval {approval_id!r}: the values and the reason", len(vote.payload), self._most
+            )
         if digest is not None and digest != row.digest:
             raise _refused(approval_id, "what was shown isn't what is to be approved")
         detail = {"approval": approval_id, "digest": row.digest, "how": how, "reason": reason}
@@ -94,8 +108,9 @@ class Deciding:
         if connection is None:
             self._desk.look_for(row.run_id)
 
-    async def _row(self, approval_id: str) -> ApprovalRow:
-        rows = await self._desk.approvals(id=approval_id)
+    async def row(self, approval_id: str) -> ApprovalRow:
+        """Give an approval as stored. Raises `ApprovalNotFound`, `RecordUnreadable`."""
+        rows = await self._desk.approvals(id=checked.an_id(approval_id, "an approval's id"))
         if not rows:
             raise ApprovalNotFound(f"there is no approval {approval_id!r} in this database")
         if rows[0].unreadable:
@@ -128,13 +143,10 @@ def shown(row: ApprovalRow, now: int) -> Approval:
     )
 
 
-def _vote(
+def vote_of(
     row: ApprovalRow, by: str, reason: str | None, values: Any, *, approved: bool, how: str, now: int
 ) -> Vote:
-    """Make the vote of somebody who may decide. Raises `DecisionRefused`, `InputInvalid`."""
-    if not by or not str(by).isprintable():
-        raise InputInvalid(f"who decides is a printable text, not {by!r}")
-    checked.storable(reason, "the reason")
+    """Make the vote of somebody who may decide on `row`. Raises `DecisionRefused`, `InputInvalid`."""
     request = Request.from_json(row.request)
     if row.status is not ApprovalStatus.PENDING:
         raise _refused(row.id, f"it is {row.status} already")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
 from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
+from amends.sagas import checked
 from amends.sagas.errors import RunNotFound
 from amends.sagas.handle import fold
 from amends.sagas.joining import Joinable, Joining
@@ -144,8 +145,12 @@ class Desk:
         return await asyncio.shield(future)
 
     def _asked(self, run_id: str) -> Parts:
-        """Give the parts. Raises `RunNotFound` for an id that no database can hold, and so none does."""
-        if not run_id.isprintable():
+        """Give the parts.
+
+        Raises `RunNotFound` for an id that no database can hold, and so none does, and `InputInvalid` for
+        what is no text.
+        """
+        if not checked.an_id(run_id, "a run's id").isprintable():
             raise not_found(run_id)
         return self._opened()
 

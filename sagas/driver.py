@@ -112,7 +112,6 @@ class Driver:
         if before is not None:
             # What is held is about to be told that it isn't any more: a start whose id is taken.
             before.claimed = loaded
-        if before is not None or self.closing:
             return
         held = self._hold(loaded.run, epoch)
         held.told = self._told.pop(loaded.run.id, [])
@@ -123,6 +122,8 @@ class Driver:
                 raise RecordUnreadable(loaded.unreadable)
             entries = [from_row(entry) for entry in loaded.entries]
             turn = reload(held.run, entries, [*held.told, *loaded.inbox], self._now())
+            # Claimed while the worker goes away, it is recorded and given back: left alone it would be lost.
+            turn.durable = turn.durable or self.closing
             self._carry(held, turn)
         except Exception as problem:  # noqa: BLE001 - a broken record harms its own run only
             self._give_in(held, problem)

@@ -7,7 +7,8 @@ import hashlib
 import json
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, RootModel, TypeAdapter
+from pydantic.errors import PydanticUserError
 
 from amends.persistence.typed_json import JsonType
 from amends.sagas.arguments import json_type
@@ -21,9 +22,36 @@ class Form(Generic[F]):
 
     def __init__(self, kind: type[F]) -> None:
         self.kind = kind
-        self.json: JsonType[F] = json_type(kind, f"approval: its form {kind.__name__!r}")
-        self.schema: dict[str, Any] = TypeAdapter(kind).json_schema()
+        what = f"approval: its form {kind.__name__!r}"
+        self.json: JsonType[F] = json_type(kind, what)
+        self.schema = _schema(kind, what)
         self.digest = digest_of(self.schema)
+
+    def values_of(self, filled: F) -> Any:
+        """Give what is filled in already, as a JSON value. Raises `InputInvalid`."""
+        try:
+            return json.loads(self.json.checked(filled))
+        except ValueError as problem:
+            raise InputInvalid(
+                f"approval: what is filled in doesn't fit {self.kind.__name__!r}: {problem}"
+            ) from problem
+
+
+def _schema(kind: type[Any], what: str) -> dict[str, Any]:
+    """Give a form's schema, its fields by the names under which they are recorded.
+
+    That of a class which holds itself only refers to it, and is unfolded once. Raises `DefinitionError`.
+    """
+    try:
+        schema: dict[str, Any] = TypeAdapter(kind).json_schema(by_alias=False)
+    except PydanticUserError as problem:
+        raise DefinitionError(f"{what} can't be shown: {str(problem).splitlines()[0]}") from problem
+    if "$ref" in schema:
+        own = schema["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+        schema = {**own, "$defs": schema["$defs"]}
+    if schema.get("type") != "object" or issubclass(kind, RootModel):
+        raise DefinitionError(f"{what} has no fields; give a model or a dataclass whose fields are filled in")
+    return schema
 
 
 def digest_of(schema: Any) -> str:
@@ -58,8 +86,9 @@ def filled_in(schema: dict[str, Any] | None, before: Any, given: Any) -> Any:
     if given is not None and not isinstance(given, dict):
         raise InputInvalid(f"values are given by name, as an object, not {given!r}")
     values = {**(before or {}), **(given or {})}
-    if unknown := sorted(values.keys() - schema.get("properties", {}).keys()):
-        fields = ", ".join(schema.get("properties", {})) or "none"
+    known = schema.get("properties", {})
+    if not schema.get("additionalProperties") and (unknown := sorted(values.keys() - known.keys())):
+        fields = ", ".join(known) or "none"
         raise InputInvalid(f"the form has no field {unknown[0]!r}; it has: {fields}")
     form = KNOWN.get(digest_of(schema))
     return _by_schema(schema, values) if form is None else _by_form(form, values)
@@ -67,7 +96,7 @@ def filled_in(schema: dict[str, Any] | None, before: Any, given: Any) -> Any:
 
 def _by_form(form: Form[Any], values: dict[str, Any]) -> Any:
     try:
-        return json.loads(form.json.canonical(json.dumps(values).encode()))
+        return json.loads(form.json.checked(form.json.decode(json.dumps(values).encode())))
     except ValueError as problem:
         raise InputInvalid(f"the values don't fit the form: {problem}") from problem
 

@@ -31,6 +31,7 @@ class Joining:
 
     def __init__(self) -> None:
         self._open: list[tuple[weakref.ref[Any], object]] = []
+        self._turns: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     async def write(self, database: Database, connection: Joinable, writes: Sequence[Write]) -> list[Receipt]:
         """Make `writes`, which need no lease, part of a caller's transaction; gives what becomes of each.
@@ -50,7 +51,10 @@ class Joining:
         return receipts
 
     async def run(self, connection: Joinable, work: Callable[[Connection], T]) -> T:
-        """Do something on a caller's connection, in the way that its kind asks for. Raises `InputInvalid`."""
+        """Do something on a caller's connection, in the way that its kind asks for. Raises `InputInvalid`.
+
+        Calls at once with one connection follow one another: it belongs to one transaction.
+        """
         given: Any = connection
         kinds = {base.__name__ for base in type(given).__mro__ if base.__module__.startswith("sqlalchemy.")}
         if not kinds.isdisjoint(("AsyncConnection", "AsyncSession")):
@@ -59,11 +63,15 @@ class Joining:
                     f"connection={given!r} belongs to an event loop: the blocking door takes a Connection or "
                     "a Session"
                 )
-            on_loop = await given.connection() if "AsyncSession" in kinds else given
-            return await _to_its_end(on_loop.run_sync(work))
+            _check_open(given)
+            async with self._turns.setdefault(given, asyncio.Lock()):
+                on_loop = await given.connection() if "AsyncSession" in kinds else given
+                return await _to_its_end(on_loop.run_sync(work))
         if not kinds.isdisjoint(("Connection", "Session")):
-            # In a thread: it may wait for a lock that another task of this loop holds.
-            return await _to_its_end(asyncio.to_thread(_on_sync, given, work))
+            _check_open(given)
+            async with self._turns.setdefault(given, asyncio.Lock()):
+                # In a thread: it may wait for a lock that another task of this loop holds.
+                return await _to_its_end(asyncio.to_thread(_on_sync, given, work))
         raise InputInvalid(
             f"connection={given!r} must be one of SQLAlchemy's: a Connection, Session, AsyncConnection or "
             "AsyncSession"
@@ -92,6 +100,12 @@ def _who() -> object:
 
 def _is_open(transaction: Any) -> bool:
     return transaction is not None and bool(transaction.is_active)
+
+
+def _check_open(given: Any) -> None:
+    """Raise `InputInvalid` for a connection that was closed; a session begins anew by itself."""
+    if getattr(given, "closed", False) is True:
+        raise InputInvalid(f"connection={given!r} was closed before; call this while its transaction is open")
 
 
 def _on_sync(given: Any, work: Callable[[Connection], T]) -> T:

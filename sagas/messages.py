@@ -18,14 +18,16 @@ async def cancel(
 ) -> None:
     """Ask a run to stop and undo what it has done; raises what `Coordinator.cancel` raises."""
     checked.storable(reason, "the reason")
-    meta = json.dumps({"reason": reason, "by": checked.storable(by, "who asks")})
+    by = checked.person(by, "who asks")
+    meta = json.dumps({"reason": reason, "by": by})
     message = (Kind.CANCEL.value, Kind.CANCEL.value, meta)
     await _tell(desk, run_id, message, by, "it can't be cancelled any more", Wake.CANCEL, connection)
 
 
 async def wake_up(desk: Desk, run_id: str, *, by: str) -> None:
     """Tell a run to wake up; raises what `Run.wake_up` raises."""
-    meta = json.dumps({"by": checked.storable(by, "who asks")})
+    by = checked.person(by, "who asks")
+    meta = json.dumps({"by": by})
     await _tell(desk, run_id, (WAKE, "wake up", meta), by, "it doesn't sleep any more", Wake.NONE, None)
 
 

@@ -20,6 +20,8 @@ from amends.sagas.errors import InputInvalid
 
 SECOND_MS: Final = 1_000
 FIELDS: Final = 5
+LONGEST: Final = 1_000
+"""Characters of a cron expression."""
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -106,7 +108,7 @@ def checked_timing(cron: Any, every: Any, timezone: Any, start_at: Any, now: int
     """Check when a schedule's occurrences are to be; `now` is milliseconds. Raises `InputInvalid`."""
     if (cron is None) == (every is None):
         raise InputInvalid("a schedule has either cron= or every=: give one of them")
-    first = None if start_at is None else _moment(start_at)
+    first = None if start_at is None else _moment(start_at, now)
     if cron is None:
         if timezone is not None:
             raise InputInvalid("every= is elapsed time, which is the same in any timezone=: leave that out")
@@ -126,10 +128,12 @@ def _interval(every: Any) -> int:
     return interval // checked.MILLISECOND
 
 
-def _moment(start_at: Any) -> int:
-    """Give the first whole second that isn't before a moment."""
+def _moment(start_at: Any, now: int) -> int:
+    """Give the first whole second that isn't before a moment, one that can be told in any time zone."""
     if not isinstance(start_at, dt.datetime) or start_at.tzinfo is None:
         raise InputInvalid(f"start_at={start_at!r} must be an aware datetime: with a time zone")
+    if abs(start_at - (_EPOCH + now * checked.MILLISECOND)) > checked.LONGEST:
+        raise InputInvalid(f"start_at={start_at!r} must be within {checked.LONGEST.days} days of now")
     return -((_EPOCH - start_at) // dt.timedelta(seconds=1)) * SECOND_MS
 
 
@@ -143,13 +147,14 @@ def _zone(timezone: Any) -> str:
 
 
 def _expression(cron: Any) -> str:
-    if not isinstance(cron, str) or len(cron.split()) != FIELDS:
+    if not isinstance(cron, str) or len(cron) > LONGEST or len(cron.split()) != FIELDS:
         raise InputInvalid(
-            f"cron={cron!r} must have five fields: minute, hour, day of the month, month, day of the week"
+            f"cron={str(cron)[:LONGEST]!r} must have five fields: minute, hour, day of the month, month, "
+            f"day of the week, and at most {LONGEST:,} characters"
         )
     try:
         CronSim(cron, _EPOCH)
-    except CronSimError as error:
+    except (CronSimError, ValueError) as error:
         reason = str(error)
         raise InputInvalid(f"cron={cron!r} can't be read: {reason[:1].lower()}{reason[1:]}") from None
     return " ".join(cron.split())

@@ -41,10 +41,8 @@ class Operator:
     """
 
     def __init__(self, desk: Desk, by: str, *, dry_run: bool = False) -> None:
-        if not by or not by.isprintable():
-            raise InputInvalid(f"an operator's name is a printable text, not {by!r}")
         self._desk = desk
-        self.by = by
+        self.by = checked.person(by, "an operator's name")
         self.dry_run = dry_run
 
     async def retry(self, run_id: str, step: StepName, *, reason: str | None = None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from amends.persistence.guests import Guests
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 def _nowhere(connection: Connection, runs: list[NewRun]) -> None:
     """Start nothing: where a run is only simulated, nobody takes what it sends."""
+
+
+class State(Enum):
+    """How far an attempt is: over its time, it can't commit; while it commits, it can't be stopped."""
+
+    WORKING = "working"
+    COMMITTING = "committing"
+    EXPIRED = "expired"
 
 
 class Turn:

@@ -69,6 +69,7 @@ class Scheduler:
         self._next_due: int | None = None
         self._crowded = False
         self.claiming = 0
+        self._claimed = 0
         self.looked: Callable[[], None] = _nobody
         self._claims = Repeating(self._claim)
         self._mail = Repeating(self._read_mail)
@@ -155,8 +156,12 @@ class Scheduler:
                 # Held by nobody for a moment, and not idle.
                 await asyncio.wait(self._reloads)
                 continue
+            claimed = self._claimed
             # In this order: what is ticked in between is a run by the time that runs are looked at.
             dues = (await self._ticker.next_due(), await self.read(self._database.next_due, self._serves()))
+            if self.claiming or self._driver.holding or self._claimed != claimed:
+                # Claimed while that was read, a run is due for nobody any more, and not done.
+                continue
             due = min((due for due in dues if due is not None), default=None)
             if due is None or due > self._database.now():
                 return due
@@ -198,6 +203,7 @@ class Scheduler:
                 loaded = await self._answer(functools.partial(self._writer.claim, room, serves))
             finally:
                 self.claiming = 0
+            self._claimed += len(loaded)
             for run in loaded:
                 self._driver.adopt(run, run.epoch or 0)
             if not loaded:

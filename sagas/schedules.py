@@ -88,13 +88,14 @@ class Schedules:
         if not isinstance(saga, Saga):
             raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
         name, data = _checked_id(id), self._starts.encode(saga, args)
+        checked.flag(paused, "paused")
         deadline = None if saga.deadline is None else round(saga.deadline / checked.MILLISECOND)
         policies = _choice(CatchUp, catch_up, "catch_up"), _choice(Overlap, overlap, "overlap"), deadline
         while True:
             now = self._opened().database.now()
             timing = checked_timing(cron, every, timezone, start_at, now)
             found = await self._found(name)
-            row = put_row(found, name, saga, data, Definition(timing, *policies), now, paused=bool(paused))
+            row = put_row(found, name, saga, data, Definition(timing, *policies), now, paused=paused)
             if row is found and found is not None:
                 return seen(found)
             # A new one counts on from now, so that no revision of one that was deleted comes again.
@@ -141,7 +142,7 @@ class Schedules:
         Its `scheduled_for` is this moment. Raises `ScheduleNotFound`, and `ActionRefused` for a schedule that
         this code can't read.
         """
-        checked.storable(by, "who asks")
+        by = checked.person(by, "who asks")
         parts, row = self._opened(), await self._row(id)
         now, definition = parts.database.now(), readable(row)
         new = f"{run_id(id, now)}-{uuid.uuid4().hex[:8]}"
@@ -160,8 +161,8 @@ class Schedules:
         return await parts.scheduler.read(parts.database.audit, trail_of(id))
 
     async def _found(self, id: str) -> ScheduleRow | None:
-        parts = self._opened()
-        row: ScheduleRow | None = await parts.scheduler.read(parts.database.schedules.one, id)
+        parts, wanted = self._opened(), checked.an_id(id, "a schedule's id")
+        row: ScheduleRow | None = await parts.scheduler.read(parts.database.schedules.one, wanted)
         return row
 
     async def _row(self, id: str) -> ScheduleRow:
@@ -180,7 +181,7 @@ class Schedules:
         delete: bool = False,
     ) -> None:
         """Change a schedule as it stands, again if somebody was quicker, until it is done."""
-        checked.storable(by, "who asks")
+        by = checked.person(by, "who asks")
         while True:
             row, now = await self._row(id), self._opened().database.now()
             after = change(row, now)

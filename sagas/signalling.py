@@ -99,7 +99,7 @@ class Signalling:
 
     async def _saga_of(self, run_id: str, connection: Joinable | None) -> tuple[str, str]:
         """Give the name and version of a run's saga, from memory if possible. Raises `RunNotFound`."""
-        found = self._sagas.get(run_id)
+        found = self._sagas.get(checked.an_id(run_id, "a run's id"))
         if found is None:
             row = await self._desk.row(run_id, connection)
             found = row.saga, row.version

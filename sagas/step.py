@@ -337,8 +337,8 @@ class StepDecorator:
         probe = on_unknown if callable(on_unknown) else None
         policy = OnUnknown.PROBE
         if probe is None:
-            policy = chosen(OnUnknown, on_unknown, "on_unknown", "a probe function")
-        kind = None if effect is None else chosen(Effect, effect, "effect")
+            policy = chosen(OnUnknown, on_unknown, "@step: on_unknown", "a probe function")
+        kind = None if effect is None else chosen(Effect, effect, "@step: effect")
         surely = checked.errors(no_effect, "@step: no_effect=")
         self.options = StepOptions(retry, timeout, surely, policy, probe, kind, heartbeat)
         check_options(self.options)
@@ -358,21 +358,21 @@ class StepDecorator:
         return made
 
 
-def check_options(options: StepOptions) -> None:
-    """Check what fits together. Raises `DefinitionError`."""
-    checked.duration(options.timeout, "@step: timeout", DefinitionError)
+def check_options(options: StepOptions, what: str = "@step") -> None:
+    """Check what fits together; `what` is the decorator. Raises `DefinitionError`."""
+    checked.duration(options.timeout, f"{what}: timeout", DefinitionError)
     if options.heartbeat is not None:
-        checked.duration(options.heartbeat, "@step: heartbeat", DefinitionError)
+        checked.duration(options.heartbeat, f"{what}: heartbeat", DefinitionError)
         if options.heartbeat > options.timeout:
             raise DefinitionError(
-                f"@step: heartbeat={options.heartbeat} must be at most timeout={options.timeout}"
+                f"{what}: heartbeat={options.heartbeat} must be at most timeout={options.timeout}"
             )
     if options.on_unknown is OnUnknown.PROBE and options.probe is None:
-        raise DefinitionError('@step: on_unknown="probe" needs the probe: give the function itself')
+        raise DefinitionError(f'{what}: on_unknown="probe" needs the probe: give the function itself')
     one_way = options.effect in (Effect.PIVOT, Effect.RETRIABLE)
     if one_way and options.on_unknown is OnUnknown.COMPENSATE:
         raise DefinitionError(
-            f"@step: a {options.effect} step can't be compensated; on_unknown= takes 'retry', 'park' or"
+            f"{what}: a {options.effect} step can't be compensated; on_unknown= takes 'retry', 'park' or"
             " a probe"
         )
 
@@ -385,13 +385,14 @@ def checked_policy(retry: Any, what: str) -> Retry:
 
 
 def chosen(kind: type[C], given: Any, option: str, *others: str) -> C:
-    """Give what an option's value stands for. Raises `DefinitionError` that lists what there is."""
+    """Give what an option's value stands for. Raises `DefinitionError` that lists what there is.
+
+    `option` names the decorator and the option: `@step: effect`.
+    """
     try:
         if given == Effect.CHILD:
             raise ValueError(given)
         return kind(given)
     except ValueError:
         known = [repr(str(choice)) for choice in kind if choice not in (OnUnknown.PROBE, Effect.CHILD)]
-        raise DefinitionError(
-            f"@step: {option}={given!r} is not one of {', '.join([*known, *others])}"
-        ) from None
+        raise DefinitionError(f"{option}={given!r} is not one of {', '.join([*known, *others])}") from None

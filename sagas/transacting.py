@@ -11,20 +11,20 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.errors import CommittedByStep, UnsupportedDatabase
 from amends.persistence.faults import Fault, fault_of
-from amends.persistence.guests import commit
+from amends.persistence.guests import check_begun, commit, roll_back
 from amends.persistence.transactions import Recorded, Stand
 from amends.sagas.calling import Called, Found, landed, prepared
 from amends.sagas.errors import DefinitionError, Fatal, NoEffect, PayloadTooLarge, ResultInvalid, StepTimeout
 from amends.sagas.news import Attempt
 from amends.sagas.outbox import Outbox
 from amends.sagas.outcome import Outcome
-from amends.sagas.room import Room, Turn
+from amends.sagas.room import Room, State, Turn
 from amends.sagas.step import Compensation, Step
+from amends.sagas.transaction_errors import Again, ended_itself, result_lost, timed_out
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RootTransaction
@@ -33,18 +33,6 @@ if TYPE_CHECKING:
 PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between two tries to get at a database that can't be had just now; the last one stays."""
 DONE: Found = (Outcome.LANDED, None, None)
-
-
-class State(Enum):
-    """How far an attempt is: over its time, it can't commit; while it commits, it can't be stopped."""
-
-    WORKING = "working"
-    COMMITTING = "committing"
-    EXPIRED = "expired"
-
-
-class Again(Exception):
-    """The database can't be had just now, or a COMMIT's reply is lost: the key's row is to be asked."""
 
 
 class Transacting:
@@ -66,6 +54,7 @@ class Transacting:
         self._over = threading.Event()
         self._connection: Connection | None = None
         self._transaction: RootTransaction | None = None
+        self._mark = ""
         self._timer: threading.Timer | None = None
         self._turn: Turn | None = None
         self._in_doubt = False
@@ -181,14 +170,17 @@ class Transacting:
         return found
 
     def _failed(self, connection: Connection, error: BaseException) -> Found:
-        """Roll back: nothing of it has happened; of earlier attempts, nothing will from now on."""
-        with suppress(Exception):
-            connection.rollback()
+        """Roll back: nothing of it has happened; of earlier attempts, nothing will from now on.
+
+        Unless it has committed by SQL of its own: then its key's row is there.
+        """
+        doubtful = self._attempt.attempt > 1 or not self._goes_on(connection)
+        certain = roll_back(connection)
         with self._guard:
             expired = self._state is State.EXPIRED
         if expired:
             return Outcome.NOT_LANDED, None, self._timed_out()
-        if self._attempt.attempt > 1 and not self._attempt.undoing:
+        if certain and doubtful and not self._attempt.undoing:
             with suppress(Exception):
                 transaction = connection.begin()
                 recorded = self._refuse(connection)
@@ -197,6 +189,13 @@ class Transacting:
                     return self._found(recorded)
                 self.settled = True
         return self._not_landed(error)
+
+    def _goes_on(self, connection: Connection) -> bool:
+        """Tell whether the attempt's transaction surely goes on."""
+        try:
+            return self._room.guests.goes_on(connection, self._mark)
+        except Exception:  # noqa: BLE001 - whatever the database says, it isn't yes
+            return False
 
     def _broken(self, connection: Connection, error: Exception) -> Found:
         """Take an error of our own statements: the database is busy or away, or the record can't be read."""
@@ -307,7 +306,7 @@ class Transacting:
         """Look the key up and take it; gives what is known already, None where the work is to be done."""
         room, attempt = self._room, self._attempt
         self._transaction = connection.get_transaction()
-        room.guests.limit(connection, attempt.timeout_ms)
+        self._mark = room.guests.begun(connection, attempt.timeout_ms)
         if not attempt.undoing:
             found = room.transactions.enter(
                 connection, attempt.key, attempt.run_id, attempt.attempt, room.now()
@@ -327,7 +326,8 @@ class Transacting:
     def _found(self, found: Recorded) -> Found:
         self.settled = True
         if found.stand is Stand.LANDED:
-            return Outcome.LANDED, found.result, None
+            lost = result_lost(self._attempt) if found.result is None else None
+            return Outcome.LANDED, found.result, lost
         what = "undone" if found.stand is Stand.UNDONE else "given up"
         self.answered = True
         return Outcome.NOT_LANDED, None, NoEffect(f"the transaction was {what} before this attempt came")
@@ -340,7 +340,13 @@ class Transacting:
         return prepared(self._called, attempt, *given)()
 
     def _closed(self, connection: Connection, result: Any) -> Found:
-        """Record what the work gave, and what leaves with it. Raises `AmendsError`: nothing has happened."""
+        """Record what the work gave, and what leaves with it. Raises `AmendsError`: nothing has happened.
+
+        Of these `CommittedByStep` where the work has ended the transaction: the key's row says what stands.
+        """
+        check_begun(connection, self._transaction)
+        if not self._room.guests.goes_on(connection, self._mark):
+            raise ended_itself(self._attempt)
         self.outbox.leave(connection)
         if self._attempt.undoing:
             return DONE
@@ -371,14 +377,7 @@ class Transacting:
             self._state = State.WORKING
 
     def _timed_out(self) -> StepTimeout:
-        attempt, longest = self._attempt, self._longest()
-        if longest is not None:
-            return StepTimeout(
-                f"attempt {attempt.attempt} of {attempt.name!r} held the database for more than "
-                f"{longest:g} s, half the worker's lease, while nobody else could write; nothing of it stands"
-            )
-        seconds = attempt.timeout_ms / 1000
-        return StepTimeout(f"attempt {attempt.attempt} of {attempt.name!r} took longer than {seconds:g} s")
+        return timed_out(self._attempt, self._longest())
 
 
 def transacting(room: Room | None, called: Called, attempt: Attempt, limit: int) -> Transacting | None:

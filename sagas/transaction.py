@@ -160,7 +160,7 @@ class TransactionDecorator:
         self, name: str | None, retry: Retry, timeout: timedelta, no_effect: Errors, effect: str | None
     ) -> None:
         self._name = name if name is None else checked.name(name, "@transaction: a step's name")
-        kind = None if effect is None else chosen(Effect, effect, "effect")
+        kind = None if effect is None else chosen(Effect, effect, "@transaction: effect")
         if kind is Effect.READ:
             raise DefinitionError(
                 "@transaction: effect='read' is for steps that only look: make it a @step, with an engine "
@@ -168,7 +168,7 @@ class TransactionDecorator:
             )
         surely = checked.errors(no_effect, "@transaction: no_effect=")
         self._options = StepOptions(retry, timeout, surely, OnUnknown.RETRY, None, kind, None)
-        check_options(self._options)
+        check_options(self._options, "@transaction")
 
     @overload
     def __call__(self, fn: Callable[Concatenate[A, P], Coroutine[Any, Any, R]], /) -> Transaction[P, R]: ...

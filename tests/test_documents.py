@@ -60,7 +60,7 @@ def script(page: str) -> str:
             lines[block.first_line : block.first_line + len(block.lines)] = block.lines
         elif block.language in ("bash", "console"):
             for number, command in commands(block):
-                lines[number] = f"__import__('subprocess').run({command!r}, shell=True, check=True)"
+                lines[number] = f"_command({command!r})"
     return "\n".join(lines)
 
 
@@ -82,7 +82,7 @@ def run(page: str, directory: Path, name: str = "page.md") -> subprocess.Complet
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     return subprocess.run(
-        [sys.executable, "-W", "error", path],
+        [sys.executable, "-W", "error", ROOT / "tests" / "page_runner.py", path],
         cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL,

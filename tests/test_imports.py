@@ -48,6 +48,12 @@ def test_importing_this_alone_loads_no_optional_library(module: str, tmp_path: P
     assert not OPTIONAL & loaded_by(f"import amends.sagas.{module}", tmp_path)
 
 
+def test_importing_agents_loads_no_client_of_a_model_until_one_is_made(tmp_path: Path) -> None:
+    clients = {"openai", "httpx", "httpx2"}
+    assert not clients & loaded_by("import amends.agents", tmp_path)
+    assert "openai" in loaded_by("import amends.agents; amends.agents.OpenAIModel('gpt-5')", tmp_path)
+
+
 def test_importing_everything_loads_no_package_under_its_bare_name(tmp_path: Path) -> None:
     statement = "import " + ", ".join(f"amends.{package}" for package in PACKAGES)
     assert not set(PACKAGES) & loaded_by(statement, tmp_path)

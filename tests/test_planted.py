@@ -9,7 +9,7 @@ from tests.planted.patches import ROOT, Patch, PatchUnfit, apply, planted, read
 from tests.planted.trial import uncited
 
 PATCHES = planted()
-RULES = [*(f"S{number}" for number in range(1, 28)), *(f"L{number}" for number in range(1, 5))]
+RULES = [*(f"S{number}" for number in range(1, 28)), *(f"L{number}" for number in range(1, 5)), "A10"]
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)

@@ -259,6 +259,7 @@ class Server:
             return False
         body = await reader.readexactly(length)
         path = urlsplit(target)
+        reply: Reply | None
         if path.path.startswith("/control/"):
             reply = await self._control(method, path.path, parse_qs(path.query), body)
         else:

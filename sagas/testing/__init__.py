@@ -3,6 +3,7 @@
 from amends.sagas.testing.clock import VirtualClock
 from amends.sagas.testing.crash import CrashReport, crash_test
 from amends.sagas.testing.failures import CrashTestFailed, SimulationFailed
+from amends.sagas.testing.people import Decides
 from amends.sagas.testing.replaying import Replayed, ReplayReport, replay
 from amends.sagas.testing.seeded import Trace, simulate
 from amends.sagas.testing.world import World
@@ -10,6 +11,7 @@ from amends.sagas.testing.world import World
 __all__ = [
     "CrashReport",
     "CrashTestFailed",
+    "Decides",
     "ReplayReport",
     "Replayed",
     "SimulationFailed",

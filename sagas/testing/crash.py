@@ -69,8 +69,9 @@ def crash_test(
     allows compensations to give up.
 
     `signals` are sent to the run in their order, each a name and a payload, or a name, a payload and a
-    message's id: when the run waits for it; but also as soon as there is a run, and only after a timer that
-    the run waits for beside it. Their sender is killed before and after it sends, and sends the same again.
+    message's id, or one person's decision (`Decides`): when the run waits for it; but also as soon as there
+    is a run, and only after a timer that the run waits for beside it. Their sender is killed before and after
+    it sends, and sends the same again.
 
     `input` is the saga's argument, or a tuple of its arguments; `resources` is what steps get as
     `current_step().resources` (the world, when left out); `schedule` plays just one schedule; `most` bounds

@@ -98,8 +98,8 @@ def _unsent(runs: Mapping[str, StoredRun]) -> str:
     if not told:
         return ""
     return (
-        f"{told}, and nobody sends it: say what is sent with signals=[(name, payload), ...] (a child run can "
-        "be sent nothing), or let receive end by timeout="
+        f"{told}, and nobody sends it: say what is sent with signals=[(name, payload), ...], and who decides "
+        "with Decides(by=...) there (a child run can be sent nothing), or let the wait end by timeout="
     )
 
 

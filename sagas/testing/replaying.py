@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from amends.persistence.errors import RecordUnreadable
-from amends.persistence.records import Cause, RunRow, Status
+from amends.persistence.records import Cause, RunRow
 from amends.sagas.errors import DefinitionError, InputInvalid, NonDeterminism
 from amends.sagas.exported import ExportedRun, load_run
 from amends.sagas.failure import Failure
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.news import Turn
-from amends.sagas.reloading import reload
-from amends.sagas.replay import NON_DETERMINISM
-from amends.sagas.run import Limits, LiveRun
+from amends.sagas.rerunning import LAST, rerun
+from amends.sagas.run import LiveRun
 from amends.sagas.saga import Saga
 from amends.sagas.step_record import Phase
 
-LIMITS = Limits(max_payload=1 << 40, max_lost=1 << 40)
-LAST = (Kind.SWITCH, Kind.ENDED)
-"""After one of these the body is not run any more."""
 SHOWN = 300
 
 
@@ -78,17 +73,12 @@ def replay(
     if not isinstance(saga, Saga):
         raise DefinitionError(f"{saga!r} is not a saga; decorate it with @saga")
     row, entries = _source(saga, journal, input, run_id)
-    forward = _before_the_end(entries)
-    live = LiveRun(saga, row, LIMITS)
-    try:
-        turn = reload(live, forward, [], forward[-1].at if forward else row.created_at)
-        _check(live)
-        last = entries[len(forward)] if len(entries) > len(forward) else None
+    with rerun(saga, row, entries) as again:
+        live, turn, count = again.live, again.turn, len(again.entries)
+        last = entries[count] if len(entries) > count else None
         came = _compare_end(live, turn, last)
         waits = _waits(live, turn) if came is Replayed.WAITING else ()
-        return ReplayReport(saga.name, row.id, came, len(forward), waits)
-    finally:
-        live.close()
+        return ReplayReport(saga.name, row.id, came, count, waits)
 
 
 def _source(
@@ -107,9 +97,7 @@ def _source(
         entries = list(journal)
         data = saga.arguments.encode(input if isinstance(input, tuple) else (input,), {})
         row = _row(saga, run_id, data, entries[0].at if entries else 0)
-    # As a worker claims it, and with no deadline: the journal says whether one has passed.
-    fresh = replace(row, status=Status.OPEN, cause=None, result=None, error=None, ended_at=None)
-    return replace(fresh, deadline_at=None, due_at=row.created_at), entries
+    return row, entries
 
 
 def _row(saga: Saga[..., Any], run_id: str, data: bytes, created_at: int) -> RunRow:
@@ -127,20 +115,6 @@ def _row(saga: Saga[..., Any], run_id: str, data: bytes, created_at: int) -> Run
             "entries": [],
         }
     ).row
-
-
-def _before_the_end(entries: Sequence[Entry]) -> list[Entry]:
-    """Give the entries up to the decision or the end: so far the body was run."""
-    last = next((place for place, entry in enumerate(entries) if entry.kind in LAST), len(entries))
-    return list(entries[:last])
-
-
-def _check(live: LiveRun) -> None:
-    reason = live.park_reason
-    if reason.startswith(NON_DETERMINISM):
-        raise NonDeterminism(reason.removeprefix(NON_DETERMINISM))
-    if reason:
-        raise RecordUnreadable(f"run {live.row.id!r} can't be replayed: {reason}")
 
 
 def _compare_end(live: LiveRun, turn: Turn, last: Entry | None) -> Replayed:

@@ -12,6 +12,7 @@ from amends.sagas.states import ENDS
 from amends.sagas.step_record import StepRecord, Undoing
 from amends.sagas.testing.ledger import Ledger
 from amends.sagas.testing.one_way import gone_back
+from amends.sagas.testing.people import broken_votes
 from amends.sagas.testing.store import StoredRun
 
 
@@ -22,6 +23,7 @@ def broken_rules(run: StoredRun, ledger: Ledger) -> list[str]:
     found = [*_one_way(entries), *_never_again(entries), *_order(entries, history), *_keys(history, ledger)]
     found += gone_back(run, history, ledger)
     found += broken_post(run)
+    found += broken_votes(run, entries, history)
     if run.row.status in ENDS:
         found += [*_nothing_owed(run, history), *_true_to_the_world(run, history, ledger)]
     return found

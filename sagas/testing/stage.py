@@ -21,7 +21,7 @@ from amends.sagas.room import Room
 from amends.sagas.saga import Saga
 from amends.sagas.testing.ledger import Ledger
 from amends.sagas.testing.mishaps import FAILURES, Mishap, Mishaps, Point
-from amends.sagas.testing.post import Sender, Signal
+from amends.sagas.testing.post import Letter, Sender
 from amends.sagas.testing.store import Store, StoredRun
 from amends.sagas.testing.virtual_loop import VirtualLoop
 from amends.sagas.testing.worker import Worker
@@ -57,7 +57,7 @@ class Stage:
         resources: Any,
         mishaps: Mishaps,
         workers: int = 1,
-        signals: Sequence[Signal] = (),
+        signals: Sequence[Letter] = (),
     ) -> None:
         self.saga = saga
         self.mishaps = mishaps

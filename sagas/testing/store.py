@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from amends.persistence.approval_records import ApprovalState, ApprovalStatus
 from amends.persistence.batch import DONE, Known, RunState, asked, decide
 from amends.persistence.codec import PlainCodec
 from amends.persistence.records import (
@@ -21,7 +22,9 @@ from amends.persistence.records import (
 from amends.persistence.rows import Reader
 from amends.sagas.journal import Entry, Kind, from_row
 from amends.sagas.states import ENDS
+from amends.sagas.testing.people import Asked
 
+STOPPING = ("cancel", "operator")
 CLAIMABLE = (Status.OPEN, Status.COMPENSATING)
 READER = Reader(PlainCodec())
 
@@ -43,6 +46,7 @@ class StoredRun:
     undoing: set[int] = field(default_factory=set)
     undone: set[int] = field(default_factory=set)
     switched: bool = False
+    approvals: dict[str, Asked] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -111,6 +115,7 @@ class Store:
                 for run_id, run in self.runs.items()
             },
             keys={(run_id, key) for run_id, run in self.runs.items() for key in run.keys},
+            approvals=self._asked(write.run_id),
         )
         now = self.now()
         receipts, rows = decide([write], known, epoch=epoch, now=now)
@@ -147,12 +152,26 @@ class Store:
             if run.row.owner is None and run.row.status in CLAIMABLE and run.row.due_at is not None:
                 yield run.row.due_at
 
+    def _asked(self, run_id: str) -> dict[str, ApprovalState]:
+        """Give how a run's approvals stand."""
+        run = self.runs.get(run_id)
+        if run is None:
+            return {}
+        for each in run.approvals.values():
+            each.state.called = not run.unread_kinds.keys().isdisjoint(STOPPING)
+        return {name: each.state for name, each in run.approvals.items()}
+
     def _write(self, write: Write) -> None:
         run = self.runs.get(write.run_id)
         self.audit += write.audit
         if run is None:
             return
         run.add(write.entries)
+        run.approvals.update({new.id: Asked(new) for new in write.asks})
+        for closing in write.closes:
+            closed = run.approvals[closing.id]
+            if closed.state.status is ApprovalStatus.PENDING:
+                closed.state.status = closing.status
         run.taken.update(write.taken)
         if write.progressed:
             run.row = replace(run.row, lost=0)

@@ -14,7 +14,7 @@ from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
 from amends.sagas.testing.ledger import Call
 from amends.sagas.testing.mishaps import Mishaps
-from amends.sagas.testing.post import Given, Signal, encoded
+from amends.sagas.testing.post import Given, Letter, encoded
 from amends.sagas.testing.stage import Stage
 from amends.sagas.testing.world import World
 
@@ -27,7 +27,7 @@ class Subject:
     data: bytes
     world: World | None
     resources: Any
-    signals: tuple[Signal, ...] = ()
+    signals: tuple[Letter, ...] = ()
 
     @classmethod
     def of(

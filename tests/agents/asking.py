@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from amends.agents import (
@@ -45,6 +46,8 @@ def given(*ids: str) -> tuple[ToolMessage, ...]:
 
 
 WANTED = OutputSpec("place", CITY)
+PATIENT = settings(deadline=None)
+"""For a machine that has other things to do."""
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
@@ -67,8 +70,9 @@ def transcripts(draw: st.DrawFn) -> tuple[Message, ...]:
         number += len(ids)
         calls = tuple(ToolCall(one, draw(texts), draw(texts | anything.map(json.dumps))) for one in ids)
         messages.append(ModelMessage(draw(texts), calls, draw(st.none() | texts)))
+        late = draw(st.booleans())
         results: list[Message] = [ToolMessage(one, "t", draw(texts)) for one in draw(st.permutations(ids))]
-        if results and draw(st.booleans()):
+        if ids and late:
             results.insert(0, UserMessage(draw(texts)))
         messages += results
     return tuple(messages)

@@ -16,7 +16,7 @@ from amends.agents.chat_answer import chat_answer
 from amends.agents.chat_request import chat_request
 from amends.agents.responses_answer import responses_answer
 from amends.agents.responses_request import responses_request
-from tests.agents.asking import WANTED, anything, asked, called, given, texts
+from tests.agents.asking import PATIENT, WANTED, anything, asked, called, given, texts
 
 STORED = TypeAdapter(ModelAnswer)
 
@@ -272,6 +272,7 @@ items = st.lists(
 WAYS = st.none() | st.sampled_from(Structured)
 
 
+@PATIENT
 @drawn(messages, anything, anything, WAYS)
 def test_any_chat_answer_becomes_one_that_can_be_stored_and_sent_again_or_a_clear_error(
     message: Any, finish: Any, usage: Any, way: Structured | None
@@ -288,6 +289,7 @@ def test_any_chat_answer_becomes_one_that_can_be_stored_and_sent_again_or_a_clea
     json.dumps(chat_request("m", following), ensure_ascii=False, allow_nan=False).encode()
 
 
+@PATIENT
 @drawn(items, st.sampled_from(["completed", "incomplete", None]) | anything, anything, WAYS)
 def test_any_output_becomes_an_answer_that_can_be_stored_and_sent_again_or_a_clear_error(
     output: Any, status: Any, details: Any, way: Structured | None

@@ -25,7 +25,7 @@ from amends.agents import model_errors as errors
 from amends.agents.model_failures import error_for, hidden, refuses, told, told_by, wait_of
 from amends.sagas import Fatal, RetryAfter
 from amends.sagas.failure import Failure, describe, named_by, rebuild
-from tests.agents.asking import anything, texts
+from tests.agents.asking import PATIENT, anything, texts
 
 NOON = "Tue, 02 Jun 2026 12:00:00 GMT"
 
@@ -125,6 +125,7 @@ def test_an_error_that_comes_with_status_200_is_one(found: Any, kind: type[Model
     assert type(error_for(told_by(None, {}, found), "m")) is kind
 
 
+@PATIENT
 @drawn(st.integers(400, 599) | st.none(), anything, st.dictionaries(st.just("retry-after") | texts, texts))
 def test_whatever_a_server_says_becomes_an_error_of_ours(
     status: int | None, error: Any, headers: dict[str, str]
@@ -156,6 +157,15 @@ def test_half_a_secret_at_the_end_of_a_long_text_is_hidden_too() -> None:
     key = "k3y" * 20
     told_so = told(400, {}, json.dumps({"error": {"message": "x" * 580 + key}}).encode())
     assert "k3y" not in str(error_for(told_so, "m", (key,)))
+
+
+def test_a_code_that_is_no_code_is_made_fit_to_be_stored() -> None:
+    code = f"\ud800\x1b[31m{'x' * 90}hunter2{'x' * 1_000_000}"
+    error = error_for(told_by(400, {}, {"error": {"code": code}}), "m", ("hunter2",))
+    error.code.encode()
+    assert "\x1b" not in error.code
+    assert "hunt" not in str(error.args)
+    assert len(str(error)) < 500
 
 
 def test_hiding_takes_time_in_proportion_to_the_text() -> None:

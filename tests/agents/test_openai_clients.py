@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import subprocess
@@ -10,10 +11,11 @@ import sys
 import threading
 import warnings
 
+import openai
 import pytest
 
-from amends.agents import OpenAIModel
-from amends.agents.openai_clients import Clients
+from amends.agents import ModelUnavailable, OpenAIModel
+from amends.agents.openai_clients import Clients, send
 from examples.model_server.running import ModelServer
 from tests.agents.asking import asked
 from tests.sagas.running import on_a_loop
@@ -82,6 +84,35 @@ async def test_a_closed_model_may_be_asked_again(server: ModelServer) -> None:
     async with model:
         assert await said(model) == "a"
     assert await said(model) == "a"
+
+
+@on_a_loop
+async def test_a_call_whose_client_is_closed_under_it_may_be_made_again(server: ModelServer) -> None:
+    server.script({"hold": "x", "text": "a"}, {"text": "b"})
+    model = OpenAIModel("qwen", base_url=server.url)
+    asking = asyncio.create_task(said(model))
+    await asyncio.to_thread(server.held, 1)
+    await model.aclose()
+    server.release("x")
+    with contextlib.suppress(ModelUnavailable):
+        await asking
+    assert await said(model) in ("a", "b")
+    await model.aclose()
+    with pytest.raises(ModelUnavailable, match="closed before the call"):
+        await send(await closed(), "/chat/completions", {}, model="m", timeout=1)
+
+
+async def closed() -> openai.AsyncOpenAI:
+    client = openai.AsyncOpenAI(api_key="none", base_url="http://localhost:1/v1")
+    await client.close()
+    return client
+
+
+def test_without_the_openai_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.delitem(sys.modules, "amends.agents.openai_clients")
+    with pytest.raises(ImportError, match=r"install it with amends\[agents\]"):
+        OpenAIModel("gpt-5")
 
 
 FORKING = """

@@ -12,6 +12,7 @@ import pytest
 
 from amends.agents import (
     AnswerInvalid,
+    ContentRefused,
     Finish,
     KeyMissing,
     KeyRejected,
@@ -34,6 +35,12 @@ from tests.sagas.running import on_a_loop
 BOTH = pytest.mark.parametrize("api", ["chat", "responses"])
 CALL = {"calls": [{"id": "a", "name": "search", "arguments": {"for": "kettles"}}]}
 HALF_A_SECOND = dt.timedelta(seconds=0.5)
+FAILED = {
+    "status": "failed",
+    "error": {"code": "invalid_prompt"},
+    "output": [{"type": "message"}],
+    "choices": [1],
+}
 NO_SCHEMA = {"status": 400, "error": {"message": "response_format is not supported", "param": "text.format"}}
 NO_TOOLS = {"status": 400, "error": {"message": "tool_choice is not supported"}}
 
@@ -119,6 +126,7 @@ async def test_reasoning_comes_back_to_the_provider_that_wrote_it(server: ModelS
         ({"raw": ""}, AnswerInvalid, "no JSON"),
         ({"json": {"choices": [], "output": []}}, AnswerInvalid, "no choices|empty output"),
         ({"json": {"error": {"message": "crashed"}}}, ModelUnavailable, "crashed"),
+        ({"json": FAILED}, ContentRefused, "invalid_prompt"),
         ({"wait": 30, "text": ""}, ModelUnavailable, "no whole answer within 0.5 s"),
         (
             {"status": 429, "error": {"code": "insufficient_quota"}},

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from amends.agents import PRICES, Price, Usage, cost, price_of
 from amends.sagas import InputInvalid
+from tests.agents.asking import PATIENT
 
 tokens = st.integers(0, 10**9)
 
@@ -52,6 +53,7 @@ def test_a_price_that_is_none_is_refused(price: Any) -> None:
         Price(price, Decimal(1))
 
 
+@PATIENT
 @drawn(st.sampled_from(sorted(PRICES)), tokens, tokens, tokens)
 def test_no_answer_costs_less_than_nothing_and_more_tokens_never_less(
     name: str, given: int, made: int, cached: int

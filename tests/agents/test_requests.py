@@ -11,6 +11,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from amends.agents import (
+    Message,
     ModelMessage,
     ModelRequest,
     NoteMessage,
@@ -24,7 +25,18 @@ from amends.agents import (
 from amends.agents.chat_request import chat_request
 from amends.agents.responses_request import responses_request
 from examples.model_server.server import problem
-from tests.agents.asking import CITY, SEARCH, WANTED, anything, asked, called, given, texts, transcripts
+from tests.agents.asking import (
+    CITY,
+    PATIENT,
+    SEARCH,
+    WANTED,
+    anything,
+    asked,
+    called,
+    given,
+    texts,
+    transcripts,
+)
 
 Build = Callable[..., dict[str, Any]]
 BOTH = pytest.mark.parametrize("build", [chat_request, responses_request])
@@ -37,6 +49,7 @@ def as_bytes(body: dict[str, Any]) -> bytes:
 
 
 @BOTH
+@PATIENT
 @drawn(transcripts(), st.dictionaries(texts.map("x{}".format), anything, max_size=3), WAYS)
 def test_the_same_request_is_the_same_bytes(
     build: Build, messages: tuple[Any, ...], options: dict[str, Any], way: Structured | None
@@ -47,6 +60,7 @@ def test_the_same_request_is_the_same_bytes(
 
 
 @BOTH
+@PATIENT
 @drawn(transcripts())
 def test_no_transcript_is_sent_with_a_call_that_has_no_result(
     build: Build, messages: tuple[Any, ...]
@@ -79,14 +93,14 @@ def test_a_transcript_whose_calls_and_results_do_not_match_is_refused(
 
 
 @BOTH
+@PATIENT
 @drawn(st.lists(st.sampled_from(["a", "b", "c"]), max_size=6), st.data())
 def test_what_is_built_is_valid_or_refused_whatever_the_order(
     build: Build, ids: list[str], data: st.DataObject
 ) -> None:
     """Nothing of it reaches a server (A11)."""
-    drawing = st.sampled_from(
-        [UserMessage("x"), NoteMessage("y"), *(called(one) for one in ids), *given(*ids)]
-    )
+    several = [UserMessage("x"), NoteMessage("y"), *(called(one) for one in ids), *given(*ids)]
+    drawing: st.SearchStrategy[Message] = st.sampled_from(several)
     messages = data.draw(st.lists(drawing, max_size=8))
     try:
         body = build("m", ModelRequest("", tuple(messages)))
@@ -96,7 +110,7 @@ def test_what_is_built_is_valid_or_refused_whatever_the_order(
 
 
 def test_a_chat_request_holds_everything_in_its_place() -> None:
-    said = (
+    said: tuple[Message, ...] = (
         UserMessage("kettles?"),
         called("a", arguments='{"for":"kettles"}'),
         NoteMessage("undone"),
@@ -184,7 +198,7 @@ def test_a_tool_that_a_model_made_up_is_sent_under_a_name_that_servers_take() ->
 @BOTH
 def test_a_message_in_which_nothing_was_said_is_left_out(build: Build) -> None:
     body = build("m", asked(UserMessage("a"), ModelMessage(), UserMessage("b")))
-    said = body.get("messages", body.get("input"))
+    said = body["messages" if build is chat_request else "input"]
     assert [m["content"] for m in said if m["role"] != "system"] == ["a", "b"]
 
 

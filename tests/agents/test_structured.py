@@ -11,12 +11,12 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from amends.agents import Finish, OutputSpec, Structured
+from amends.agents import Finish, OutputSpec, Structured, ToolSpec
 from amends.agents.chat_answer import chat_answer
 from amends.agents.chat_request import chat_request
 from amends.agents.responses_request import responses_request
 from amends.agents.structured import only_json, strict
-from tests.agents.asking import CITY, SEARCH, WANTED, anything, asked, texts
+from tests.agents.asking import CITY, PATIENT, SEARCH, WANTED, anything, asked, texts
 
 ROME = '{"city": "Rome", "people": 3}'
 
@@ -61,6 +61,7 @@ def test_a_schema_that_cannot_be_strict_is_sent_as_it_is(schema: dict[str, Any])
     assert strict(schema) == (schema, False)
 
 
+@PATIENT
 @drawn(st.dictionaries(texts | st.sampled_from(["type", "properties", "required", "items"]), anything))
 def test_any_schema_is_strict_or_left_alone(schema: dict[str, Any]) -> None:
     made, can = strict(schema)
@@ -101,6 +102,12 @@ def test_the_arguments_of_the_answers_tool_are_the_text() -> None:
     )
 
 
+def test_the_answers_tool_is_known_however_a_server_writes_its_name() -> None:
+    assert read({"tool_calls": [call("Place", ROME)]}, Structured.TOOL) == (ROME, Finish.STOP, 0)
+    shout = ToolSpec("PLACE", "Another.", {})
+    assert read({"tool_calls": [call("PLACE", ROME)]}, Structured.TOOL, tools=(shout,))[1] is Finish.CALLS
+
+
 def test_an_answer_beside_calls_of_tools_is_not_final() -> None:
     asking = [call("search", "{}"), call("place", ROME)]
     text, finish, calls = read({"content": "hm", "tool_calls": asking}, Structured.TOOL, tools=(SEARCH,))
@@ -111,6 +118,7 @@ def test_a_text_without_json_stays_as_it_is() -> None:
     assert only_json("I don't know [yet] {really}") == "I don't know [yet] {really}"
 
 
+@PATIENT
 @drawn(texts | st.text('{}[]",:`\n a1', max_size=200))
 def test_looking_for_json_never_fails(text: str) -> None:
     assert isinstance(only_json(text), str)

@@ -1,8 +1,10 @@
 """The benchmarks run and print their figures; how large these are is nobody's claim here."""
 
+import functools
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from benchmarks.scenarios import SCENARIOS
 
+pytestmark = [pytest.mark.xdist_group("benchmarks"), pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "10"
 
@@ -40,33 +43,36 @@ def benchmarks(*arguments: object) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def measured(letter: str, file: Path) -> tuple[str, dict[str, Any]]:
-    table = benchmarks(
-        "--only", letter, "--store", "sqlite", "--disk", "real", "--size", SIZE, "--json", file
-    )
-    (section,) = json.loads(file.read_text())["sections"]
-    return table, section["scenarios"][letter]["figures"]
+@functools.cache
+def measured() -> tuple[str, dict[str, Any]]:
+    """Measure every scenario, in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "figures.json"
+        table = benchmarks("--store", "sqlite", "--disk", "real", "--size", SIZE, "--json", file)
+        (section,) = json.loads(file.read_text())["sections"]
+    return table, section["scenarios"]
 
 
 @pytest.mark.parametrize("letter", SCENARIOS)
-def test_a_scenario_gives_its_figures(letter: str, tmp_path: Path) -> None:
-    table, figures = measured(letter, tmp_path / "figures.json")
+def test_a_scenario_gives_its_figures(letter: str) -> None:
+    table, scenarios = measured()
+    figures = scenarios[letter]["figures"]
     assert figures.keys() >= FIGURES[letter]
     assert f"{letter}  {SCENARIOS[letter].title.format(int(SIZE))}" in table
 
 
-def test_a_killed_worker_loses_no_run(tmp_path: Path) -> None:
-    _, figures = measured("E", tmp_path / "figures.json")
-    assert figures["lost"]["value"] == 0
+def test_a_killed_worker_loses_no_run() -> None:
+    _, scenarios = measured()
+    assert scenarios["E"]["figures"]["lost"]["value"] == 0
 
 
-def test_events_into_keyed_runs_are_neither_lost_nor_doubled(tmp_path: Path) -> None:
-    _, figures = measured("L", tmp_path / "figures.json")
-    assert figures["lost"]["value"] == 0
+def test_events_into_keyed_runs_are_neither_lost_nor_doubled() -> None:
+    _, scenarios = measured()
+    assert scenarios["L"]["figures"]["lost"]["value"] == 0
 
 
-def test_times_stand_beside_the_stores_limit(tmp_path: Path) -> None:
-    table, figures = measured("A", tmp_path / "figures.json")
-    assert figures["ms_per_step"]["ratio"] > 0
+def test_times_stand_beside_the_stores_limit() -> None:
+    table, scenarios = measured()
+    assert scenarios["A"]["figures"]["ms_per_step"]["ratio"] > 0
     assert "one-row commits/s" in table
     assert "cores" in table

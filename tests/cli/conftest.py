@@ -30,6 +30,6 @@ def amends_on_both(request: pytest.FixtureRequest, tmp_path: Path, forks: Forks)
 
 def with_sagas(directory: Path) -> Path:
     """Put the modules that define sagas into a directory."""
-    for name in ("shop.py", "bank.py", "tour.py", "desk.py", "planned.py"):
+    for name in ("shop.py", "bank.py", "tour.py", "desk.py", "planned.py", "clerks.py"):
         shutil.copy(Path(__file__).with_name(name), directory)
     return directory

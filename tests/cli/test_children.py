@@ -182,9 +182,9 @@ def test_savepoints_and_new_beginnings_are_told_in_words(amends: Amends) -> None
     trouble(amends, "home")
     worked_off(amends, "c-1", "careful", *OSLO)
     told = shown(amends, "c-1")
-    assert "an error left a savepoint: the steps called in it are undone" in told
+    assert "a part of the body is rolled back: the steps called in it are undone" in told
     assert "child run c-1/2 undone" in told
-    assert "the savepoint is undone, the body goes on" in told
+    assert "that part is undone, the body goes on" in told
     worked_off(amends, "p-1", "pages")
     told = shown(amends, "p-1")
     assert 'began anew with {"page":1}' in told

@@ -20,7 +20,8 @@ class Case:
     for compensations. `act` is what a person does: `cancel` or `abort` once the call `stop_at` was sent,
     `undo` when the run has completed, the others (see `people.py`) when it is parked. `signals` are sent by
     whoever drives it, again by each that comes after a killed one: at once, or once the run is dormant
-    (`to_dormant`).
+    (`to_dormant`); `by_webhook` as calls of a webhook, each delivered twice. `decisions` say who decides what
+    of whatever the run asks, one after the other.
     """
 
     name: str
@@ -33,12 +34,17 @@ class Case:
     stop_at: str | None = None
     signals: tuple[tuple[str, str], ...] = ()
     to_dormant: bool = False
+    by_webhook: bool = False
+    decisions: tuple[tuple[str, bool], ...] = ()
 
 
 BOOKED = ("car", "flight", "hotel")
 SOLD = ("goods", "hotel", "money")
 NO = ("refuse*",)
 TOLD = (("book", "flight"), ("book", "car"))
+AGREED = (("cy", True), ("ann", True), ("ann", True), ("bob", True))
+"""What is decided by somebody who may not, twice by another, and by as many as are needed."""
+ALONE = (("ann", True),)
 
 CASES = (
     Case("linear", "linear", COMPLETED, BOOKED),
@@ -209,6 +215,22 @@ CASES = (
     Case("signals, then refused", "told", UNDONE, directives={"car": NO}, signals=TOLD),
     Case("signal against a timer", "told_in_time", COMPLETED, ("flight", "hotel"), signals=TOLD[:1]),
     Case("signals, begun anew", "told_anew", COMPLETED, BOOKED, signals=(("book", "hotel"), *TOLD)),
+    Case("webhook deliveries", "told", COMPLETED, BOOKED, signals=TOLD, by_webhook=True),
+    Case("approved by two", "approved", COMPLETED, BOOKED, decisions=AGREED),
+    Case("approved, then refused", "approved", UNDONE, directives={"car": NO}, decisions=AGREED),
+    Case("rejected", "approved", UNDONE, decisions=(("bob", False),)),
+    Case("approval expires", "expires", COMPLETED, ("hotel", "train")),
+    Case("decision against the expiry", "asks_in_time", COMPLETED, ("flight", "hotel"), decisions=ALONE),
+    Case(
+        "cancel against a decision",
+        "asks_and_waits",
+        ("compensated", "cancelled"),
+        act="cancel",
+        stop_at="desk",
+        decisions=ALONE,
+    ),
+    Case("rows of its own", "entered", COMPLETED, ("car", "hotel", "line", "sum")),
+    Case("rows of its own, refused", "entered", UNDONE, directives={"car": NO}),
 )
 
 CORE = (
@@ -226,3 +248,12 @@ CORE = (
     "pivot below",
 )
 """The scenarios that are killed twice, the second time at every write of the recovery."""
+
+WAITING = (
+    "webhook deliveries",
+    "approved by two",
+    "decision against the expiry",
+    "cancel against a decision",
+    "rows of its own, refused",
+)
+"""The scenarios with people, calls from outside and rows that `make test` tries on both stores."""

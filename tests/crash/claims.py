@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.records import Status
 from amends.sagas.compensation import owed
 from amends.sagas.history import History
@@ -135,6 +136,32 @@ def _once(story: Story, _history: History) -> Iterator[str]:
     ids = [entry.meta["id"] for entry in story.entries if entry.kind is Kind.SIGNAL]
     if len(ids) != len(set(ids)):
         yield f"messages were taken twice: {ids}"
+
+
+def _decided(story: Story, _history: History) -> Iterator[str]:
+    """A10: what became of an approval is heard once, and is what its row and the votes say.
+
+    A cancel that comes before the decision is taken turns the run round, which then hears nothing of it.
+    """
+    turned = any(entry.kind is Kind.SWITCH for entry in story.entries)
+    heard: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in story.entries:
+        if entry.kind is Kind.DECIDED:
+            heard[entry.meta["id"]].append(entry)
+    for row in story.record.approvals:
+        outcomes = [entry.meta["outcome"] for entry in heard.pop(row.id, [])]
+        wanted = [] if row.status is ApprovalStatus.WITHDRAWN else [row.status.value]
+        if outcomes != wanted and (outcomes or not turned):
+            yield f"A10: approval {row.id} is {row.status}, and the run has heard {outcomes}"
+        by = [vote.by for vote in row.votes]
+        if len(by) != len(set(by)) or (row.status is ApprovalStatus.APPROVED) != (len(by) >= row.quorum):
+            yield f"A10: approval {row.id} is {row.status} by the votes of {by}"
+        if row.status is ApprovalStatus.EXPIRED and row.expires_at is not None:
+            late = [vote.by for vote in row.votes if vote.at >= row.expires_at]
+            if late or (row.decided_at or 0) < row.expires_at:
+                yield f"A10: approval {row.id} expired at {row.expires_at}: {row.decided_at}, {late}"
+    if heard:
+        yield f"A10: the run has heard of approvals that nobody was asked for: {sorted(heard)}"
 
 
 def _write_ahead(story: Story, history: History) -> Iterator[str]:
@@ -267,6 +294,7 @@ OF_EACH: tuple[Check, ...] = (
     _order,
     _never_again,
     _once,
+    _decided,
 )
 
 

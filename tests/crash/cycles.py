@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -77,7 +78,7 @@ class Bench:
         with self.store() as ledger:
             spec = self.spec(self.play, ledger, saga=case.saga, run=run, act=case.act, stop_at=case.stop_at)
             spec |= {"lease_ms": lease_ms, "signals": case.signals, "to_dormant": case.to_dormant}
-            spec |= self.also
+            spec |= {"decisions": case.decisions, "by_webhook": case.by_webhook, **self.also}
             struck = [spec | asdict(blow) for blow in blows]
             yield Cycle(self, case, blows, run, ledger, spec, self.zygote.start(*struck, spec))
 
@@ -119,7 +120,8 @@ class Bench:
         record = ledger.record(run)
         assert record is not None, f"there is no run {run}"
         below = ledger.below(run)
-        return Story(record, self.world.calls(run), self.world.snapshot(run), below=below)
+        standing = self.world.snapshot(run) | Counter(ledger.rows(run))
+        return Story(record, self.world.calls(run), standing, below=below)
 
 
 @dataclass(frozen=True)

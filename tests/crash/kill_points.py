@@ -40,6 +40,12 @@ class KillPoint(StrEnum):
     INBOX = "inbox row written, not taken"
     BEFORE_ACT = "operator's action, before it commits"
     AFTER_ACT = "operator's action, after it committed"
+    BEFORE_VOTE = "a person's decision, before it commits"
+    VOTED = "a person's decision committed, not taken"
+    BEFORE_ANSWER = "what became of an approval, before it commits"
+    ANSWER = "what became of an approval, committed"
+    ROW_WRITTEN = "a step's own row written, not committed"
+    ROW_COMMITTED = "a step's own row committed, not reported"
     RESULT_LOST = "result not serialisable after F landed"
 
 
@@ -47,6 +53,7 @@ DECISIONS = (Kind.SWITCH, Kind.ROLLBACK)
 INTENTS = (Kind.INTENT, Kind.RETRY)
 UNDO_INTENTS = (Kind.UNDO, Kind.UNDO_RETRY)
 OUTCOMES = (Kind.LANDED, Kind.FAILED)
+ANSWERS = (Kind.DECIDED, Kind.WITHDRAWN)
 
 OF_COMMITS = {
     "commit": (
@@ -56,6 +63,8 @@ OF_COMMITS = {
         ((Kind.UNDONE,), KillPoint.UNDO_LANDED),
         ((Kind.ENDED,), KillPoint.DISCHARGED),
         (("inbox:operator",), KillPoint.BEFORE_ACT),
+        (("vote",), KillPoint.BEFORE_VOTE),
+        (ANSWERS, KillPoint.BEFORE_ANSWER),
     ),
     "committed": (
         (("start",), KillPoint.STARTED),
@@ -66,7 +75,11 @@ OF_COMMITS = {
         ((Kind.UNDONE,), KillPoint.UNDO_OUTCOME),
         (("inbox",), KillPoint.INBOX),
         (("inbox:operator",), KillPoint.AFTER_ACT),
+        (("vote",), KillPoint.VOTED),
+        (ANSWERS, KillPoint.ANSWER),
     ),
+    "row-commit": ((("row",), KillPoint.ROW_WRITTEN),),
+    "row-committed": ((("row",), KillPoint.ROW_COMMITTED),),
 }
 """Before a commit, and after it: what it held, and the point that makes it."""
 

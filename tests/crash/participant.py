@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from amends.sagas import NoEffect, Undo, current_step
@@ -56,6 +58,15 @@ class Participant:
     def undo_in_thread(self, name: str, undo: Undo[Any]) -> None:
         """Take an effect back, blocking."""
         self._call_in_thread(_backward(name, undo))
+
+    @contextlib.contextmanager
+    def row(self, name: str, verb: str = "apply") -> Iterator[None]:
+        """Write or remove a row in the step's own transaction, whose commit makes points as well."""
+        key = current_step().idempotency_key
+        self.points.reach("row", verb, name, key)
+        yield
+        self.points.reach("rowed", verb, name, key)
+        self.points.rowed = True
 
     async def standing(self, run: str) -> dict[str, int]:
         """Look at the books as a person does: the effects of a run that stand, by name."""

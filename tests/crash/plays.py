@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
-from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked, Status
+from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked
 from amends.sagas.registry import saga_named
+from tests.crash.callers import decide, say
 from tests.crash.participant import Participant
 from tests.crash.people import PERSON, person_acts
 from tests.crash.points import KILL, Points
@@ -20,7 +21,6 @@ UNENDED = 3
 PARKED = 4
 RESULT_S = 40.0
 MOST_ACTS = 5
-LOOK_S = 0.02
 AT_ONCE = 8
 
 Spec = Mapping[str, Any]
@@ -117,8 +117,17 @@ async def _start_all(coordinator: Coordinator, spec: Spec) -> None:
 
 
 async def _interfere(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
-    """Send the run its signals; cancel or abort it once a call was sent, a later child at once."""
-    await _signal(coordinator, run, spec)
+    """Say what there is to say to the run; cancel or abort it once a call was sent, a later child at once."""
+    deciding = asyncio.create_task(decide(coordinator, run, spec))
+    try:
+        await say(coordinator, run, spec)
+        await _stop(coordinator, run, spec)
+        await deciding
+    finally:
+        deciding.cancel()
+
+
+async def _stop(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
     name = spec.get("stop_at")
     if name is None:
         return
@@ -129,17 +138,6 @@ async def _interfere(coordinator: Coordinator, run: Run[Any], spec: Spec) -> Non
             await coordinator.operator(PERSON).abort(run.id)
         else:
             await run.cancel("the test says so")
-
-
-async def _signal(coordinator: Coordinator, run: Run[Any], spec: Spec) -> None:
-    """Send all signals, as a sender does that doesn't know which of them it has sent before it was killed."""
-    signals = spec.get("signals", ())
-    with contextlib.suppress(RunEnded):
-        if signals and spec["to_dormant"] and not spec["number"]:
-            while await run.status() != Status.WAITING:  # noqa: ASYNC110 - only the database says so
-                await asyncio.sleep(LOOK_S)
-        for number, (name, payload) in enumerate(signals):
-            await coordinator.signal(run.id, name, payload, message_id=f"message-{number}")
 
 
 def _coordinator(spec: Spec) -> Coordinator:

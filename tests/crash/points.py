@@ -30,6 +30,7 @@ HELD = {
     "runs": "SELECT id, 0, 'start' FROM {}runs",
     "journal": "SELECT run_id, seq, kind, ref FROM {}journal",
     "inbox": "SELECT run_id, number, 'inbox', kind FROM {}inbox",
+    "votes": "SELECT approval_id, \"by\", 'vote' FROM {}votes",
 }
 """What a transaction may hold, by table: which row it is, and what is said of it."""
 
@@ -49,6 +50,8 @@ class Points:
         self._only = only
         self._holding = holding
         self._count = 0
+        self.rowed = False
+        """Whether a step has written rows in a transaction that hasn't committed yet."""
         self._lock = threading.Lock()
 
     def reach(self, name: str, *words: str) -> bool:
@@ -74,7 +77,7 @@ class Points:
 
         def do_commit(dialect: DefaultDialect, connection: DBAPIConnection) -> None:
             if not threading.current_thread().name.startswith("amends writer"):
-                original(dialect, connection)
+                self._commit_of_a_step(original, dialect, connection)
                 return
             words = holding.new(dialect, connection)
             if self.reach("commit", *words) and self._how == FAIL:
@@ -84,6 +87,20 @@ class Points:
                 raise _error(dialect)
 
         DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]  # this process is made for it
+
+    def _commit_of_a_step(
+        self, original: Callable[..., None], dialect: DefaultDialect, connection: DBAPIConnection
+    ) -> None:
+        """Make the commit of a step's own transaction two points; others are none."""
+        if not self.rowed:
+            original(dialect, connection)
+            return
+        self.rowed = False
+        if self.reach("row-commit", "row") and self._how == FAIL:
+            raise _error(dialect)
+        original(dialect, connection)
+        if self.reach("row-committed", "row") and self._how == LOSE:
+            raise _error(dialect)
 
     def _freeze(self) -> None:
         """Stand still. Continued before it was thawed, let the other threads go on for a moment only."""

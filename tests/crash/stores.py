@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,9 +16,12 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+from amends.persistence.approval_records import ApprovalRow
 from amends.persistence.database import Database
 from amends.persistence.records import AuditRow, InboxRow, RunRow, WorkerRow
+from amends.persistence.tables import tables_in
 from amends.sagas.journal import Entry, from_row
+from tests.crash.rows import METADATA, ROWS, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Record:
     entries: list[Entry]
     audit: list[AuditRow]
     unread: tuple[InboxRow, ...]
+    approvals: list[ApprovalRow] = field(default_factory=list)
 
 
 class Ledger:
@@ -53,12 +57,17 @@ class Ledger:
         if loaded is None:
             return None
         entries = [from_row(row) for row in loaded.entries]
-        return Record(loaded.run, entries, self._opened.audit(run_id), loaded.inbox)
+        asked = self._opened.approvals(run_id=run_id, limit=1_000)
+        return Record(loaded.run, entries, self._opened.audit(run_id), loaded.inbox, asked)
 
     def below(self, run_id: str) -> list[Record]:
         """Read what stands there of a run's children, and of theirs."""
         rows = [row for row in self._opened.runs(limit=1_000) if row.root == run_id]
         return [record for row in rows if (record := self.record(row.id)) is not None]
+
+    def rows(self, run_id: str) -> Sequence[str]:
+        """Read the rows that the run's steps have written in transactions of their own."""
+        return rows(self._opened.engine, run_id)
 
     def runs(self) -> dict[str, RunRow]:
         """Read all runs."""
@@ -100,7 +109,7 @@ Store = Callable[[], AbstractContextManager[Ledger]]
 def sqlite_store(directory: Path) -> Store:
     """Make a store of files in a directory."""
     template = directory / "template.db"
-    Database.open(f"sqlite:///{template}").close()
+    _make(f"sqlite:///{template}")
 
     @contextmanager
     def fresh() -> Iterator[Ledger]:
@@ -119,7 +128,7 @@ def postgres_store(server_url: str) -> Store:
     server_url = server_url.replace("postgresql+psycopg://", "postgresql://", 1)
     template = f"amends_crash_{uuid4().hex}"
     _execute(server_url, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(template)))
-    Database.open(_at(server_url, template)).close()
+    _make(_at(server_url, template))
     free: list[str] = []
 
     def another() -> str:
@@ -136,14 +145,22 @@ def postgres_store(server_url: str) -> Store:
         with Ledger(url) as ledger:
             yield ledger
         # After an error it isn't given again: who knows who is still at work there.
-        tables = sql.SQL(", ").join(sql.Identifier("amends", table) for table in EMPTIED)
+        named = [sql.Identifier("amends", table) for table in EMPTIED]
+        tables = sql.SQL(", ").join([*named, sql.Identifier(ROWS.name)])
         _execute(url, sql.SQL("TRUNCATE {}").format(tables))
         free.append(url)
 
     return fresh
 
 
-EMPTIED = ("runs", "journal", "inbox", "approvals", "workers", "schedules", "audit")
+EMPTIED = [table.name for table in tables_in(schema="amends").metadata.sorted_tables]
+
+
+def _make(url: str) -> None:
+    """Make all tables."""
+    database = Database.open(url)
+    METADATA.create_all(database.engine)
+    database.close()
 
 
 def _at(server_url: str, name: str) -> str:

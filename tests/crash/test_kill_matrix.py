@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from tests.crash.cases import CASES, CORE, Case
+from tests.crash.cases import CASES, CORE, WAITING, Case
 from tests.crash.cycles import AT_ONCE, Bench, Blow, Ending
 from tests.crash.kill_points import AIMED, KillPoint
 from tests.crash.points import FAIL, FREEZE
@@ -13,6 +13,8 @@ from tests.crash.tally import Tally
 
 SPREAD = {"sqlite": 3, "postgres": 2}
 """So many of a scenario's points are tried by `make test`, at most 400 in all; `make soak` tries them all."""
+ON_BOTH = {*CORE, *WAITING}
+"""The scenarios that `make test` tries on both stores, the others on one of them; `make soak` on both."""
 FIRST_KILLS = 4
 """After so many first kills of a scenario, spread over it, every write of the recovery is the second."""
 IN_STEPS = ("call", "sent", "landed", "answered")
@@ -25,7 +27,16 @@ def cases(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", some, ids=lambda case: case.name)
 
 
-@cases()
+@pytest.mark.parametrize(
+    ("store", "case"),
+    [
+        pytest.param(store, case, id=f"{store}-{case.name}")
+        for number, case in enumerate(CASES)
+        for place, store in enumerate(SPREAD)
+        if case.name in ON_BOTH or number % len(SPREAD) == place
+    ],
+    indirect=["store"],
+)
 def test_a_killed_run_makes_amends(bench: Bench, case: Case, tally: Tally) -> None:
     """S1 to S27, at some points of each scenario, others for each store; the unkilled run is the measure."""
     unkilled = measured(bench, case, tally)

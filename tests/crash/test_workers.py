@@ -69,6 +69,8 @@ def test_parents_and_children_on_two_workers_survive_the_death_of_either(
         worker.signal(signal.SIGKILL)
     assert starter.wait()[-1].code == 0, starter.log()
     eventually(lambda: _all_ended(ledger, runs))
+    # The last ones may have been forked a moment ago, and not be able to end orderly yet.
+    eventually(lambda: {row.pid for row in ledger.workers()} >= {worker.pid for worker in workers})
     for worker in workers:
         worker.signal(signal.SIGTERM)
         assert worker.wait()[-1].code == 0, worker.log()

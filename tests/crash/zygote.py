@@ -27,6 +27,7 @@ import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401 - warm
 
 import amends.persistence.postgres
 import amends.persistence.sqlite  # noqa: F401 - warm
+import tests.crash.asking  # noqa: F401 - the sagas of this module too
 from tests.crash.plays import play
 from tests.crash.scenarios import DEADLY
 

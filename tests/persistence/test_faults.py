@@ -1,5 +1,6 @@
 """Databases that fail: nothing acknowledged is lost, nothing written twice, nobody pays for another."""
 
+import logging
 import random
 import sqlite3
 import threading
@@ -215,7 +216,7 @@ def test_a_network_that_fails_at_commit_does_nothing_twice(
         worker.claim()
         armed.set()
         epoch = worker.epoch
-        last = 2 if fate is Fate.SWALLOWED else 9
+        last = 2 if fate is Fate.SWALLOWED else 5
         for seq in range(1, last + 1):
             assert worker.write(Write("a", epoch, entries=(entry("a", seq),))).written is Written.DONE
             assert worker.put("a", f"k{seq}") is Written.DONE
@@ -241,6 +242,23 @@ def test_killed_backends_lose_nothing(postgres_url: str) -> None:
                 )
                 assert later().written is Written.DONE
         assert [row.seq for row in database.journal("a")] == list(range(1, 8))
+
+
+def test_a_killed_listener_listens_again_without_a_traceback_in_the_log(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A restart of the server isn't an error of the application's."""
+    with caplog.at_level(logging.ERROR), log(postgres_url) as database:
+        worker = Worker(database, None)
+        with psycopg.connect(postgres_url, autocommit=True) as killer:
+            for _ in range(3):
+                assert worker.news.acquire(timeout=30)  # it listens, or listens again
+                killer.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE pid <> pg_backend_pid() AND application_name = 'amends'"
+                )
+            assert worker.news.acquire(timeout=30)
+    assert caplog.messages == []
 
 
 def test_an_end_and_a_cancel_over_two_connections_exclude_each_other(postgres_url: str) -> None:

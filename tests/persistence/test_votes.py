@@ -61,6 +61,7 @@ def test_a_vote_closes_its_approval_and_tells_the_run(asked: Worker, database: D
 
 
 def test_of_the_votes_of_one_batch_the_first_counts(asked: Worker, database: Database) -> None:
+    """A10: a decision is consumed once."""
     votes = [vote(f"p{n}", approved=n > 0) for n in range(5)]
     receipts = asked.write_together(votes)
     assert [receipt.written for receipt in receipts] == [Written.DONE, *[Written.CLOSED] * 4]
@@ -71,6 +72,7 @@ def test_of_the_votes_of_one_batch_the_first_counts(asked: Worker, database: Dat
 
 
 def test_a_quorum_is_reached_in_one_batch(worker: Worker, database: Database) -> None:
+    """A10: by different people, who approve the same."""
     ask(worker, replace(NEW, quorum=3))
     votes = [vote("a"), vote("a"), vote("b", values="others"), vote("b"), vote("c"), vote("d")]
     receipts = worker.write_together(votes)
@@ -86,6 +88,7 @@ def test_a_quorum_is_reached_in_one_batch(worker: Worker, database: Database) ->
 
 
 def test_what_was_not_shown_is_not_approved(asked: Worker, database: Database) -> None:
+    """A10: a decision is bound to what was shown."""
     assert "isn't what is to be approved" in asked.write(vote(digest="another")).reason
     assert found(database).votes == ()
     assert database.audit("run") == []
@@ -100,6 +103,7 @@ def test_an_approval_that_is_not_there_takes_no_vote(asked: Worker, database: Da
 
 
 def test_time_is_over_by_the_databases_clock(worker: Worker, database: Database, clock: Clock) -> None:
+    """A10: what has expired isn't approved."""
     ask(worker, replace(NEW, expires_at=clock.now + 10))
     clock.move(10)
     assert worker.write(vote()).reason == "its time is over"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent
-NAME = re.compile(r"([SL])(\d{2})-[a-z0-9-]+")
+NAME = re.compile(r"([SLA])(\d{2})-[a-z0-9-]+")
 CAUGHT_BY = re.compile(r"^Caught by: tests/(\S+::test_\w+)$", re.MULTILINE)
 
 
@@ -67,5 +67,5 @@ def apply(patch: Patch, root: Path, *options: str) -> None:
         raise PatchUnfit(f"{patch.name} doesn't fit the code any more: {made.stderr.strip()}")
 
 
-def _place(file: Path) -> tuple[bool, str]:
-    return file.name.startswith("L"), file.name
+def _place(file: Path) -> tuple[int, str]:
+    return "SLA".index(file.name[0]), file.name

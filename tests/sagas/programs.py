@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random as random_of
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from amends.sagas import (
     Retry,
     Step,
     Undo,
+    approval,
     continue_as_new,
     current_step,
     now,
@@ -26,6 +28,7 @@ from amends.sagas import (
     step,
     uuid4,
 )
+from amends.sagas.testing import Decides
 
 Node = dict[str, Any]
 WAIT = Retry(attempts=3, wait=timedelta(seconds=2))
@@ -269,6 +272,12 @@ async def _listen(node: Node, _parts: list[Node]) -> Any:
     return [node["name"], number]
 
 
+async def _approve(node: Node, _parts: list[Node]) -> Any:
+    timeout = timedelta(seconds=node["seconds"])
+    decision = await approval(title="Go on?", quorum=node["quorum"], requested_by="req", timeout=timeout)
+    return [decision.status.value, *decision.voters]
+
+
 async def _anew(_node: Node, parts: list[Node]) -> Any:
     await continue_as_new({"kind": "sequence", "parts": parts})
 
@@ -295,6 +304,7 @@ BLOCKS = {
     "raise": _raise,
     "receive": _receive,
     "listen": _listen,
+    "approve": _approve,
     "anew": _anew,
 }
 
@@ -363,6 +373,14 @@ def letters(node: Node, numbers: dict[str, int] | None = None) -> list[tuple[str
         numbers[node["name"]] = numbers.get(node["name"], 0) + 1
         found = [(node["name"], numbers[node["name"]])]
     return found + [letter for part in node.get("parts", []) for letter in letters(part, numbers)]
+
+
+def decisions(node: Node, rng: random_of.Random) -> list[Decides]:
+    """Give what people decide of a tree's approvals: some say no, one may not, one says it twice."""
+    own = []
+    if node["kind"] == "approve":
+        own = [Decides(by=by, approved=rng.random() < 0.8) for by in ("ann", "req", "ann", "bob")]
+    return own + [each for part in node.get("parts", []) for each in decisions(part, rng)]
 
 
 def past(before: list[Node], point: Node, after: list[Node]) -> Node:

@@ -215,6 +215,7 @@ async def test_a_process_without_the_code_checks_by_the_schema(
 
 @on_a_loop
 async def test_only_approvers_decide_and_never_who_asked(database_url: str) -> None:
+    """A10: who decides is another one than who asks."""
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(refund, 10, ["ann", "req"], id="r")
         asked_for = await asked(coordinator, run)
@@ -302,7 +303,7 @@ async def test_a_decision_in_time_counts_although_nobody_has_read_it(database_ur
 
 @on_a_loop
 async def test_a_cancelled_run_takes_no_decision(database_url: str) -> None:
-    """Neither before the cancel is taken nor after."""
+    """A10: neither before the cancel is taken nor after."""
 
     @saga(name="approvals.booked")
     async def booked() -> str:

@@ -344,3 +344,23 @@ async def test_a_decision_counts_if_and_only_if_its_callers_transaction_commits(
         async with transaction_of(kind, database_url, asking) as (given, _write):
             await asking.decide(pending.id, approved=True, by="ann", connection=given)
         assert await run.result(30) == "approved"
+
+
+@on_a_loop
+async def test_calls_at_once_with_one_connection_follow_one_another(database_url: str, books: Engine) -> None:
+    """Their savepoints would end each other."""
+    async with Coordinator(database_url) as coordinator:
+        with books.begin() as db:
+            runs = await asyncio.gather(
+                *(coordinator.start(double, n, id=f"run-{n}", connection=db) for n in range(8))
+            )
+        assert [await run.result(30) for run in runs] == [2 * n for n in range(8)]
+
+
+@on_a_loop
+async def test_a_connection_that_was_closed_is_refused_in_our_words(database_url: str, books: Engine) -> None:
+    async with Coordinator(database_url) as coordinator:
+        with books.connect() as db:
+            pass
+        with pytest.raises(InputInvalid, match="was closed before"):
+            await coordinator.start(double, 1, connection=db)

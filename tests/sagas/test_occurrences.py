@@ -40,6 +40,7 @@ def occurrences(cron: str, zone: str, start: str, count: int) -> list[str]:
 
 
 BERLIN = "Europe/Berlin"
+AHEAD = dt.timezone(dt.timedelta(hours=14))
 
 
 @pytest.mark.parametrize(
@@ -177,6 +178,11 @@ def test_the_last_ones_are_those_that_one_finds_by_going_through_all(
         ({"cron": "0 9 * * *", "timezone": "../etc/passwd"}, "no time zone"),
         ({"cron": "0 9 * * *", "timezone": 3}, "no time zone"),
         ({"cron": "0 9 * * *", "start_at": dt.datetime(2026, 1, 1)}, "aware"),  # noqa: DTZ001 - on purpose
+        ({"every": dt.timedelta(1), "start_at": dt.datetime.max.replace(tzinfo=dt.UTC)}, "of now"),
+        ({"every": dt.timedelta(1), "start_at": dt.datetime.min.replace(tzinfo=AHEAD)}, "of now"),
+        ({"cron": "0 9 * * *", "start_at": dt.datetime.max.replace(tzinfo=dt.UTC)}, "of now"),
+        ({"cron": "1" * 900 + " * * * *"}, "bad minute"),
+        ({"cron": "1" * 5_000 + " * * * *"}, "at most 1,000 characters"),
         ({"every": 60}, "timedelta"),
         ({"every": dt.timedelta(milliseconds=500)}, "at least 1000 ms"),
         ({"every": dt.timedelta(seconds=1.5)}, "whole seconds"),

@@ -93,6 +93,7 @@ def test_another_body_is_refused(body: bytes) -> None:
 
 
 def test_every_bit_of_the_signature_counts() -> None:
+    """S17: a delivery is known by its id, which is worth what its signature is."""
     signature = base64.b64decode(FIRST[3:])
     for bit in range(len(signature) * 8):
         flipped = bytearray(signature)
@@ -120,6 +121,7 @@ def test_within_five_minutes_it_is_of_now(seconds: int) -> None:
 
 @pytest.mark.parametrize("seconds", [301, -301, 10**9])
 def test_what_was_signed_long_ago_or_is_of_the_future_is_refused(seconds: int) -> None:
+    """S17: a call that somebody has kept isn't a delivery that comes again."""
     assert "too far from now" in refused(SIGNED, by=scheme(now=AT + seconds))
 
 

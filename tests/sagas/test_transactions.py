@@ -224,7 +224,7 @@ async def test_a_long_transaction_costs_no_sqlite_worker_its_lease(sqlite_url: s
     @transaction(retry=ONCE)
     def sits(db: Connection) -> None:
         put(db, "late")
-        BUSY.wait(20)
+        BUSY.wait(3)
 
     @saga
     async def body() -> None:

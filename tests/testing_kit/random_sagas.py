@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import Any
 
-from tests.sagas.programs import AFTER, ANYWHERE, AROUND_PIVOTS, BEFORE, PIVOTS, Node, numbered, past
+from tests.sagas.programs import (
+    AFTER,
+    ANYWHERE,
+    AROUND_PIVOTS,
+    BEFORE,
+    PIVOTS,
+    Node,
+    decisions,
+    letters,
+    numbered,
+    past,
+)
 
 KINDS = ["sequence", "gather", "collect", "group", "limited", "try", "finally", "leave", "child", "child"]
 
@@ -53,6 +65,19 @@ def _leaf(rng: random.Random, steps: Iterable[str]) -> Node:
         return {"kind": "receive", "name": rng.choice("ab")}
     if chance < 0.8:
         return {"kind": "listen", "name": rng.choice("ab"), "seconds": rng.choice([0, 0.5, 3, 100])}
+    if chance < 0.84:
+        return {"kind": "approve", "quorum": rng.randint(1, 2), "seconds": rng.choice([0.5, 3, 100, 1e6])}
     if chance < 0.9:
         return {"kind": "sleep", "seconds": rng.choice([0, 0.5, 3, 100])}
     return {"kind": rng.choice(["chance", "raise"])}
+
+
+def sent(node: Node, seed: int) -> list[Any]:
+    """Give what is sent to the saga of a seed: its signals and decisions, in any order."""
+    rng = random.Random(seed)  # noqa: S311 - it must repeat
+    signals: list[Any] = list(letters(node))
+    people: list[Any] = list(decisions(node, rng))
+    return [
+        (people if not signals or (people and rng.random() < 0.5) else signals).pop(0)
+        for _ in range(len(signals) + len(people))
+    ]

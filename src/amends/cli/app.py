@@ -11,7 +11,7 @@ from amends.cli.audit import audit, owed
 from amends.cli.db import app as db
 from amends.cli.group import Group
 from amends.cli.people import approvals, approve, reject
-from amends.cli.runs import export, runs, show
+from amends.cli.runs import export, runs, show, transcript
 from amends.cli.schedules import app as schedules
 from amends.cli.signal import signal, wake
 from amends.cli.start import cancel, start
@@ -58,6 +58,7 @@ app.command()(start)
 app.command()(runs)
 app.command()(show)
 app.command()(watch)
+app.command()(transcript)
 app.command()(export)
 app.command()(signal)
 app.command()(wake)

@@ -7,6 +7,7 @@ from typing import Any
 
 from amends.cli import shown, words
 from amends.cli.advice import commands
+from amends.cli.conversing import usage_of
 from amends.cli.reading import View
 from amends.cli.story import Event, failure
 from amends.persistence.records import Loaded, RunRow
@@ -68,9 +69,15 @@ def story_document(loaded: Loaded, view: View, events: list[Event], history: His
         else [],
         "commands": [command for command, _ in commands(run, history)],
         "left_standing": left_standing(run, history),
+        "models": usage_in(events),
         "unreadable": loaded.unreadable or None,
         "events": [_event(event) for event in events],
     }
+
+
+def usage_in(events: list[Event]) -> Document | None:
+    """Count what the models that the run asked have used up; None where it asked none."""
+    return usage_of(event.detail["answer"] for event in events if "answer" in event.detail)
 
 
 def left_standing(run: RunRow, history: History) -> list[Document]:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
-from amends.cli import below, shown, words
+from amends.cli import below, conversing, shown, words
 from amends.cli.errors import flat
 from amends.cli.story import Event
 from amends.sagas.attributes import Progress, decoded
@@ -84,8 +84,12 @@ def _step(event: Event, now: int) -> str:
     if event.detail.get("asks"):
         return f"{event.step}: asks the runs above whether it may"
     by = event.detail.get("by")
+    if "answer" in event.detail:
+        return conversing.said(event.step, event.detail["answer"])
     if by is None:
-        return f"{event.step}{_which(event)}{_ending(event, now)}"
+        detail = event.detail
+        name = conversing.called(event.step, detail["arguments"]) if "arguments" in detail else event.step
+        return f"{name}{_which(event)}{_ending(event, now)}{conversing.gave(detail)}"
     found = "landed" if event.state == "landed" else "didn't land"
     return f"{event.step}: {found}, says {_person(event)}"
 
@@ -174,7 +178,9 @@ def _signal(event: Event, _now: int) -> str:
 
 def _approval(event: Event, _now: int) -> str:
     if event.what == "approval":
-        return f"asks for approval {event.detail.get('id')}: {flat(str(event.step))}"
+        asked = f"asks for approval {event.detail.get('id')}: {flat(str(event.step))}"
+        tool = event.detail.get("tool")
+        return f"{asked}, {conversing.called(tool, event.detail['arguments'])}" if tool else asked
     if event.what == "reminded":
         return f"nobody has decided yet: {flat(str(event.step))}"
     if event.what == "escalated":
@@ -271,11 +277,11 @@ def _floor(event: Event, _now: int) -> str:
 
 
 def _rollback(_event: Event, _now: int) -> str:
-    return "an error left a savepoint: the steps called in it are undone"
+    return "a part of the body is rolled back: the steps called in it are undone"
 
 
 def _rolled_back(_event: Event, _now: int) -> str:
-    return "the savepoint is undone, the body goes on"
+    return "that part is undone, the body goes on"
 
 
 def _parked(event: Event, _now: int) -> str:

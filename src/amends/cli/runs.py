@@ -1,4 +1,4 @@
-"""`amends runs`, `amends show` and `amends export`: looking at runs, and taking one along."""
+"""`amends runs`, `show`, `transcript` and `export`: looking at runs, and taking one along."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from amends.cli.options import DEFAULT_DATABASE, MOST, Attributes, Database, Json, RunId
+from amends.cli.options import DEFAULT_DATABASE, MOST, Attributes, Database, Json, Modules, RunId
 
 
 def runs(
@@ -43,6 +43,16 @@ def show(run: RunId, *, json: Json = False, database: Database = DEFAULT_DATABAS
     from amends.cli.telling import show_run  # noqa: PLC0415 - heavy
 
     show_run(database, run, as_json=json)
+
+
+def transcript(
+    run: RunId, *, module: Modules = None, json: Json = False, database: Database = DEFAULT_DATABASE
+) -> None:
+    """Print what was said in an agent's run."""
+    from amends.cli.modules import modules_given  # noqa: PLC0415 - heavy
+    from amends.cli.transcribing import print_transcript  # noqa: PLC0415 - heavy, and an extra
+
+    print_transcript(database, run, modules_given(module or ()), as_json=json)
 
 
 def export(

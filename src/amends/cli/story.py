@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from amends.cli.conversing import Talk
 from amends.persistence.records import EntryRow, InboxRow, Loaded, RunRow
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.failure import Failure
@@ -72,6 +73,7 @@ class Teller:
         self.history = History(at=created_at)
         self.events = [Event(created_at, "started")]
         self._began: dict[tuple[int | None, str], int] = {}
+        self._talk = Talk()
 
     def take(self, row: EntryRow) -> None:
         """Take one entry in."""
@@ -96,6 +98,8 @@ class Teller:
         else:
             waited = entry.at - before if entry.kind is Kind.FIRED and idle else None
             told = _other(row, entry.kind, entry.meta, waited)
+            if entry.kind is Kind.APPROVAL:
+                told = replace(told, detail={**told.detail, **self._talk.asked(row.payload)})
             self.events.append(replace(told, run=self.child(row.ref)))
 
     def _attempt(self, row: EntryRow, kind: Kind, meta: dict[str, Any]) -> Event:
@@ -120,9 +124,16 @@ class Teller:
             meta.get("outcome"),
             None if state in ("landed", "undone") else failure(payload),
             meta.get("due"),
-            {name: meta[name] for name in KEPT if meta.get(name)},
+            {name: meta[name] for name in KEPT if meta.get(name)} | self._said(row, what, state),
             child,
         )
+
+    def _said(self, row: EntryRow, what: str, state: str) -> dict[str, Any]:
+        """Tell what a model said, or what a tool was called with and gave."""
+        step = self.history.steps.get(row.ref or 0)
+        if step is None or what != "step":
+            return {}
+        return self._talk.of(step.name, step.arguments, step.result if state == "landed" else None)
 
     def _asked(self, row: EntryRow, kind: Kind, meta: dict[str, Any]) -> Event:
         """Tell that a person has asked for another attempt."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from amends.cli import shown, words
+from amends.cli import conversing, shown, words
 from amends.cli.advice import commands
-from amends.cli.documents import Document, left_standing, story_document
+from amends.cli.documents import Document, left_standing, story_document, usage_in
 from amends.cli.errors import CommandError
 from amends.cli.lines import brief, line, mark
 from amends.cli.output import plain, render, write_json
@@ -42,19 +43,22 @@ def show_run(url: str, run_id: str, *, as_json: bool) -> None:
     if as_json:
         write_json(story_document(loaded, view, events, history))
         return
-    render(_title(loaded.run, view), Text(), _facts(loaded, view, history), Text(), _story(events, view))
+    facts = _facts(loaded, view, history, usage_in(events))
+    render(_title(loaded.run, view), Text(), facts, Text(), _story(events, view))
 
 
 def _title(run: RunRow, view: View) -> Text:
     return Text.assemble(plain(run.id, "bold"), "  ", plain(in_words(run, view), style_of(run, view)))
 
 
-def _facts(loaded: Loaded, view: View, history: History) -> Table:
+def _facts(loaded: Loaded, view: View, history: History, usage: dict[str, Any] | None) -> Table:
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True, style="dim", width=9)
     facts.add_column(overflow="fold")
     for name, text in _told(loaded, view, history):
         facts.add_row(name, text)
+    if usage is not None:
+        facts.add_row("models", plain(conversing.spent(usage)))
     return facts
 
 

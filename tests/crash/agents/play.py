@@ -13,7 +13,8 @@ from typing import Any
 from amends.agents import UndoTo
 from amends.sagas import ActionRefused, Approval, Coordinator, Run, RunEnded, RunFailed, RunParked, Status
 from tests.crash.agents.travel import LINE, TRIP
-from tests.crash.plays import ENDED, LOOK_S, PARKED, PLAYS, RESULT_S, Spec
+from tests.crash.callers import LOOK_S
+from tests.crash.plays import ENDED, PARKED, PLAYS, RESULT_S, Spec
 
 PERSON = "kim"
 GIVEN = "Book a trip to Oslo."
