@@ -25,6 +25,7 @@ from amends.agents import (
     ask_person,
     tool,
 )
+from amends.agents.toolset import AnyTool
 from amends.sagas import NoEffect, Retry, Undo, current_step
 
 ONCE = Retry(attempts=1)
@@ -231,13 +232,17 @@ def agent_of(plan: Plan, *, gated: bool = True) -> tuple[Agent[str], ScriptedMod
 
     model = ScriptedModel(answer)
     policy = ApprovalPolicy(timeout=2 * DAY)
-    tools = [book, mail, look, *([pay] if gated else [])]
+    tools: list[AnyTool] = [book, mail, look]
+    asking: list[AnyTool] = []
+    if gated:
+        tools.append(pay)
+        asking.append(ask_person(policy=policy))
     below = Agent("below", model=model, instructions=BELOW, tools=tools, retry=ONCE)
     above = Agent(
         "random.above",
         model=model,
         instructions=ABOVE,
-        tools=[*tools, agent_tool(below), *([ask_person(policy=policy)] if gated else [])],
+        tools=[*tools, agent_tool(below), *asking],
         budget=plan.budget,
         review=policy if plan.review and gated else None,
         retry=ONCE,
