@@ -13,7 +13,7 @@ from tests.crash.agents.scripts import CASES, AgentCase
 from tests.crash.cycles import AT_ONCE, Bench, Blow, Ending
 from tests.crash.test_kill_matrix import _spread as spread
 
-SOME = 4
+SOME = 3
 """So many points of a case are tried by `make test`; `make soak` tries them all."""
 ASKING = ("ask", "asked", "told")
 """Moments of a request to the model: before it is sent, when it was sent, when its answer has come."""
