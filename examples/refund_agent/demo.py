@@ -31,7 +31,7 @@ SERVICES = {"payments": "charges", "courier": "deliveries", "refunds": "refunds"
 PAID = {"1001": "149.90", "1002": "49.90"}
 AGENT = HERE / "refund_desk.py"
 AMENDS = (sys.executable, "-m", "amends")
-PROGRAM = os.path.relpath(Path(sys.executable).with_name("amends"))
+PROGRAM = str(Path(sys.executable).with_name("amends")).removeprefix(f"{Path.cwd()}/")
 SECONDS = 60.0
 ENDS = (Status.COMPLETED, Status.COMPENSATED, Status.FAILED, Status.CANCELLED, Status.PARKED)
 

@@ -131,7 +131,8 @@ def chosen_model() -> Iterator[Model]:
     if url or key:
         yield OpenAIModel(name, base_url=url, api_key=key)
         return
-    command = [sys.executable, HERE.parent / "model_server" / "server.py", "--script", HERE / "script.json"]
+    server_py, script = HERE.parent / "model_server" / "server.py", HERE / "script.json"
+    command = [sys.executable, str(server_py), "--script", str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             address = (server.stdout.readline() if server.stdout else "").split()[-1]
