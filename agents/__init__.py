@@ -30,10 +30,12 @@ from amends.agents.model_errors import (
     TranscriptInvalid,
 )
 from amends.agents.openai_model import OpenAIModel
+from amends.agents.parameters import Misfit, digest_of
 from amends.agents.prices import PRICES, Price, cost, price_of
 from amends.agents.scripted import Scripted, ScriptedModel
 from amends.agents.structured import Structured
 from amends.agents.tool import Tool, tool
+from amends.agents.toolset import Toolset
 from amends.agents.turn_plan import Turn
 from amends.agents.undoing import UndoTo
 
@@ -51,6 +53,7 @@ __all__ = [
     "KeyMissing",
     "KeyRejected",
     "Message",
+    "Misfit",
     "Model",
     "ModelAnswer",
     "ModelBusy",
@@ -78,6 +81,7 @@ __all__ = [
     "ToolCall",
     "ToolMessage",
     "ToolSpec",
+    "Toolset",
     "Transcript",
     "TranscriptInvalid",
     "Turn",
@@ -87,6 +91,7 @@ __all__ = [
     "agent_tool",
     "ask_person",
     "cost",
+    "digest_of",
     "openai_messages",
     "price_of",
     "saga_tool",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from amends.agents.approval_checks import check_predicate, people
 from amends.sagas import checked
 from amends.sagas.errors import DefinitionError
 
@@ -31,7 +32,8 @@ class ApprovalPolicy:
 
     `when` gets the validated arguments by name; left out, every call needs them. `title` is what is asked,
     with the arguments by name in braces; left out, the tool's name. `sticky` tells for what else an approval
-    holds, and `edit` whether the arguments may be edited. Raises `DefinitionError`.
+    holds, and `edit` whether the arguments may be edited. Raises `DefinitionError` for options that mean
+    nothing: here, and for a `when` that the tool's arguments don't fit, where the tool is defined.
 
     >>> @tool(approval=ApprovalPolicy(when=lambda order, amount: amount > 100, approvers=["ann"]))
     ... async def refund(order: str, amount: int) -> str: ...
@@ -50,13 +52,33 @@ class ApprovalPolicy:
     edit: bool = True
 
     def __post_init__(self) -> None:
-        if self.when is not None and not callable(self.when):
-            raise DefinitionError(f"ApprovalPolicy: when={self.when!r} takes a function of the arguments")
+        if self.when is not None:
+            check_predicate(self.when, "ApprovalPolicy: when")
         if self.sticky not in list(Sticky):
             raise DefinitionError(
                 f"ApprovalPolicy: sticky={self.sticky!r} is one of {', '.join(map(repr, map(str, Sticky)))}"
             )
         checked.count(self.quorum, "ApprovalPolicy: quorum", DefinitionError)
+        for option in ("timeout", "remind_every", "escalate_after"):
+            if (given := getattr(self, option)) is not None:
+                checked.duration(given, f"ApprovalPolicy: {option}", DefinitionError)
+        self._check_people()
+
+    def _check_people(self) -> None:
+        for option in ("approvers", "escalate_to"):
+            if (given := getattr(self, option)) is not None:
+                object.__setattr__(self, option, people(given, option))
+        if self.approvers is not None and not self.approvers:
+            raise DefinitionError("ApprovalPolicy: approvers= names nobody; leave it out if anybody may")
+        if not self.escalate_to and self.escalate_after is not None:
+            raise DefinitionError("ApprovalPolicy: escalate_after= says when, and escalate_to= not to whom")
+        if self.escalate_to and self.escalate_after is None and self.timeout is None:
+            raise DefinitionError("ApprovalPolicy: escalate_to= needs escalate_after= or timeout=")
+        able = {*(self.approvers or ()), *self.escalate_to} - {self.requested_by}
+        if self.approvers is not None and len(able) < self.quorum:
+            raise DefinitionError(
+                f"ApprovalPolicy: {self.quorum} people have to approve, and only {len(able)} may"
+            )
 
     def needed(self, arguments: Mapping[str, Any]) -> bool:
         """Tell whether these arguments need an approval."""
@@ -68,7 +90,7 @@ class ApprovalPolicy:
             return tool
         try:
             text = self.title.format(**arguments)
-        except (KeyError, IndexError, ValueError, AttributeError):
+        except (LookupError, ValueError, AttributeError, TypeError):
             text = self.title
         return "".join(c if c.isprintable() else " " for c in text)[:LONGEST_TITLE] or tool
 
@@ -89,6 +111,7 @@ def policy_of(given: Approves, what: str) -> ApprovalPolicy | None:
     if given == "always":
         return ALWAYS
     if callable(given):
+        check_predicate(given, f"{what}: approval")
         return ApprovalPolicy(when=given)
     raise DefinitionError(
         f'{what}: approval={given!r} takes "always", "never", a function of the arguments, or an '

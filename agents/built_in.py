@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from amends.agents.approval_checks import check_fits
 from amends.agents.approval_policy import ApprovalPolicy, Approves, policy_of
 from amends.agents.conversation import Conversation
 from amends.agents.model import ToolSpec
@@ -48,6 +49,8 @@ class InBody:
         self.undone = undone
         self._carried = carried
         self._policy = policy_of(approval, f"tool {name!r}")
+        if self._policy is not None:
+            check_fits(self._policy.when, parameters.names, f"tool {name!r}")
 
     def __repr__(self) -> str:
         return f"<tool {self.name!r} in the body>"

@@ -82,7 +82,7 @@ async def _done(talk: Conversation, tool: AnyTool, arguments: dict[str, Any]) ->
     except Exception:
         # An error that the body sees means that nothing of it is in the world, where it could be undone.
         deed.undone, deed.undone_by = not stays, None
-        if not stays:
+        if deed in talk.deeds and not stays:
             talk.deeds.remove(deed)
         raise
 

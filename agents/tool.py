@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
+from amends.agents.approval_checks import check_fits
 from amends.agents.approval_policy import ALWAYS, ApprovalPolicy, Approves, policy_of
 from amends.agents.model import ToolSpec
 from amends.agents.parameters import Parameters
+from amends.agents.texts import clean
 from amends.sagas import checked
 from amends.sagas.callers import callers_names
 from amends.sagas.checked import Errors
@@ -56,10 +57,12 @@ class Tool(Step[P, R]):
         # What a look at the world leaves behind needs nobody's word.
         self.settled_first = self.effect is not Effect.READ
         self.parameters = Parameters(fn, name, self.arguments.parameters, self.arguments.hints())
-        self.description = self.parameters.description if description is None else description
+        self.description = self.parameters.description if description is None else _text(description, name)
         self.limit = checked.count(limit, f"@tool {name!r}: limit", DefinitionError)
         self._approval = approval
         self._policy = policy_of(approval, f"@tool {name!r}")
+        if self._policy is not None:
+            check_fits(self._policy.when, self.parameters.names, f"@tool {name!r}")
 
     def __repr__(self) -> str:
         return f"<tool {self.name!r}>"
@@ -79,6 +82,10 @@ class Tool(Step[P, R]):
         policy = ALWAYS if self._approval is None and not self.declared else self._policy
         return policy if policy is not None and policy.needed(arguments) else None
 
+    def needs_approval(self, arguments: Mapping[str, Any]) -> bool:
+        """Tell whether people have to approve a call with these arguments (A7)."""
+        return self.approval_for(arguments) is not None
+
     def told(self, result: Any) -> str:
         """Give what the model is told of a result: text as it is, anything else as JSON; cut at `limit`."""
         if not isinstance(result, str):
@@ -87,7 +94,8 @@ class Tool(Step[P, R]):
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut a text that is longer than a model is to be told, and say so."""
+    """Cut a text that is longer than a model is to be told, and say so; what no JSON can hold is replaced."""
+    text = clean(text)
     if len(text) <= limit:
         return text
     return f"{text[:limit]}\n[cut: {limit} of {len(text)} characters are shown]"
@@ -195,6 +203,7 @@ def named(name: Any, what: str) -> str:
     return name
 
 
-def as_text(value: Any) -> str:
-    """Give a JSON value as a model reads it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _text(given: Any, name: str) -> str:
+    if not isinstance(given, str):
+        raise DefinitionError(f"@tool {name!r}: description={given!r} is a text")
+    return given

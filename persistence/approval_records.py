@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -48,6 +50,7 @@ class Vote:
     """One person's decision: who, which way, how they came to it, and of what (`digest`).
 
     `values` is the digest of what was filled in; `payload` is JSON with these values and the reason.
+    `issued` is when the link was made by which it came, None for any other way.
     """
 
     approval_id: str
@@ -58,6 +61,16 @@ class Vote:
     digest: str
     values: str
     payload: bytes
+    issued: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """The word that links to an approval, made up to a moment, don't count any more; `person` empty: all."""
+
+    approval_id: str
+    person: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,13 @@ class ApprovalRow:
     created_at: int
     expires_at: int | None
     decided_at: int | None
+    revoked: str | None = None
     votes: tuple[Vote, ...] = ()
     unreadable: str = ""
+
+    def revoked_at(self, person: str) -> int:
+        """Give the moment up to which this person's links don't count; -1 where they all do."""
+        return latest(read_revoked(self.revoked), person)
 
 
 @dataclass(slots=True)
@@ -94,3 +112,15 @@ class ApprovalState:
     expires_at: int | None
     called: bool
     votes: dict[str, str] = field(default_factory=dict)
+    revoked: dict[str, int] = field(default_factory=dict)
+
+
+def read_revoked(stored: str | None) -> dict[str, int]:
+    """Read which links are revoked: for each person, or all (empty), up to when they were made."""
+    found: dict[str, int] = json.loads(stored) if stored else {}
+    return found
+
+
+def latest(revoked: Mapping[str, int], person: str) -> int:
+    """Give the moment up to which a person's links don't count; -1 where they all do."""
+    return max(revoked.get(person, -1), revoked.get("", -1))

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from amends.persistence.approval_records import ApprovalState, ApprovalStatus
+from amends.persistence.approval_records import ApprovalState, ApprovalStatus, read_revoked
 from amends.persistence.backend import Backend, id_listing
 from amends.persistence.prepared import Prepared
 from amends.persistence.rows import APPROVAL_COLUMNS, ASKED, VOTE_COLUMNS
@@ -52,6 +52,7 @@ class Approvals:
                 approvals.c.quorum,
                 approvals.c.expires_at,
                 called.label("called"),
+                approvals.c.revoked,
             )
             .where(backend.among(approvals.c.id, "ids"))
             .order_by(approvals.c.id)
@@ -78,12 +79,23 @@ class Approvals:
             ),
         )
 
+        self.revoke = backend.many(
+            {"id": Text, "revoked": Text},
+            lambda cells: (
+                update(approvals).where(approvals.c.id == cells["id"]).values(revoked=cells["revoked"])
+            ),
+        )
+
     def states(self, connection: Connection, ids: Collection[str]) -> dict[str, ApprovalState]:
         """Lock approvals and tell how they stand."""
         given = {"ids": id_listing(sorted(ids))}
         found = {
-            approval: ApprovalState(ApprovalStatus(status), digest, quorum, expires_at, bool(called))
-            for approval, status, digest, quorum, expires_at, called in self._states(connection, given)
+            approval: ApprovalState(
+                ApprovalStatus(status), digest, quorum, expires_at, bool(called), {}, read_revoked(revoked)
+            )
+            for approval, status, digest, quorum, expires_at, called, revoked in self._states(
+                connection, given
+            )
         }
         for approval, by, values in self._votes(connection, given):
             found[approval].votes[by] = values

@@ -110,6 +110,7 @@ class Rows:
     closes: list[Cells] = field(default_factory=list)
     shown: list[Cells] = field(default_factory=list)
     unset: list[Cells] = field(default_factory=list)
+    revokes: list[Cells] = field(default_factory=list)
     attributes: list[Cells] = field(default_factory=list)
     news: bool = False
 
@@ -130,9 +131,10 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
         if write.inbox is not None:
             ask.runs.add(write.inbox.run_id)
             ask.keys.add((write.inbox.run_id, write.inbox.key))
-        if write.vote is not None:
+        named = write.vote or write.revoke
+        if named is not None:
             ask.runs.add(write.run_id)
-            ask.approvals.add(write.vote.approval_id)
+            ask.approvals.add(named.approval_id)
         for told in write.tells:
             ask.runs.add(told.row.run_id)
             ask.keys.add((told.row.run_id, told.row.key))
@@ -212,7 +214,7 @@ class _Decider:
                 if put is _ENDED and write.too_late:
                     self.rows.audit.extend(map(_audit_cells, write.too_late))
                 return put
-        if write.vote is not None and (objection := self._voted(write.run_id, write.vote)):
+        if objection := self._objection(write):
             return Receipt(Written.CLOSED, objection)
         for told in write.tells:
             # A turn that tells another run something stands, whatever has become of that run.
@@ -245,6 +247,13 @@ class _Decider:
         )
         rows.news = True
         return DONE
+
+    def _objection(self, write: Write) -> str:
+        """Take in what a person has to say to an approval; say why it doesn't count, if it doesn't."""
+        if write.vote is not None:
+            return self._voted(write.run_id, write.vote)
+        self.rows.revokes += voting.revoked(self._known.approvals, write.revoke)
+        return ""
 
     def _voted(self, run_id: str, vote: Vote) -> str:
         """Take a vote in; say why it doesn't count, if it doesn't."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from amends.persistence.approval_records import Closing, NewApproval, Vote
+from amends.persistence.approval_records import Closing, NewApproval, Revocation, Vote
 from amends.persistence.attribute_records import Shown
 
 
@@ -245,8 +245,8 @@ class Write:
     `progressed` sets `lost` back to 0. `fresh` refuses an inbox row whose key is there already, and with it
     the rest of the write, as `KNOWN`; otherwise such a row is done. `too_late` are lines for the audit trail
     that are written where the inbox row is refused because the run has ended. `asks` are approvals that the
-    turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one.
-    `shown` is what the run shows of itself from now on, where that has changed.
+    turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one,
+    `revoke` ends links to one. `shown` is what the run shows of itself from now on, where that has changed.
     `schedule` changes a schedule, and with it the rest is written or lost.
     """
 
@@ -270,6 +270,7 @@ class Write:
     asks: tuple[NewApproval, ...] = ()
     closes: tuple[Closing, ...] = ()
     vote: Vote | None = None
+    revoke: Revocation | None = None
     shown: Shown | None = None
 
 

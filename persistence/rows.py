@@ -74,6 +74,7 @@ APPROVAL_COLUMNS: Final = (
     "created_at",
     "expires_at",
     "decided_at",
+    "revoked",
 )
 ATTRIBUTE_COLUMNS: Final = ("run_id", "name", "kind", "value", "created_at")
 AUDIT_COLUMNS: Final = ("run_id", "at", "actor", "action", "detail")

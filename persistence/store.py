@@ -158,6 +158,7 @@ class Store:
             (self._approvals.ask, rows.asks),
             (self._approvals.vote, rows.votes),
             (self._approvals.close, rows.closes),
+            (self._approvals.revoke, rows.revokes),
             (self._attributes.show, rows.shown),
             (self._attributes.unset, rows.unset),
             (self._attributes.set, rows.attributes),

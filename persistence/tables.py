@@ -279,6 +279,7 @@ def _approvals(maker: _Maker) -> Table:
         _number("created_at"),
         _number_or_null("expires_at"),
         _number_or_null("decided_at"),
+        _words_or_null("revoked"),
         maker.primary("approvals", "id"),
         maker.check("approvals", "status_known", _one_of("status", ApprovalStatus)),
         maker.check("approvals", "decided_at_decision", "(decided_at IS NULL) = (status = 'pending')"),

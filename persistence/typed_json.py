@@ -112,14 +112,24 @@ def _crossed(schema: Any) -> bool:
         return any(_crossed(part) for part in schema)
     if not isinstance(schema, Mapping):
         return False
-    fields = schema.get("fields")
+    fields = schema.get("fields") if _is_node(schema) else None
     if isinstance(fields, list):
         fields = {field["name"]: field for field in fields if isinstance(field, Mapping) and "name" in field}
     if isinstance(fields, Mapping) and any(
         path[0] in fields and path != [name] for name, field in fields.items() for path in _aliases(field)
     ):
         return True
-    return any(_crossed(part) for key, part in schema.items() if key not in OPAQUE)
+    return any(_crossed(part) for part in _parts(schema))
+
+
+def _is_node(schema: Mapping[str, Any]) -> bool:
+    """Tell a schema from a mapping of fields, whose names may be any word: `fields`, `default`, `type`."""
+    return isinstance(schema.get("type"), str)
+
+
+def _parts(schema: Mapping[str, Any]) -> list[Any]:
+    """Give what a schema, or a mapping of fields, holds that may hold schemas."""
+    return [part for key, part in schema.items() if key not in OPAQUE or not _is_node(schema)]
 
 
 def _aliases(field: Mapping[str, Any]) -> list[list[str | int]]:
@@ -135,7 +145,7 @@ def _contains(schema: Any, types: tuple[str, ...]) -> str | None:
         kind = schema.get("type")
         if isinstance(kind, str) and kind in types:
             return kind
-        parts: Any = (value for key, value in schema.items() if key not in OPAQUE)
+        parts: Any = _parts(schema)
     elif isinstance(schema, list | tuple):
         parts = schema
     else:
@@ -169,7 +179,10 @@ def _with_sorted_sets(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     kind = schema.get("type")
-    rebuilt = {key: value if key in OPAQUE else _with_sorted_sets(value) for key, value in schema.items()}
+    rebuilt = {
+        key: value if key in OPAQUE and _is_node(schema) else _with_sorted_sets(value)
+        for key, value in schema.items()
+    }
     if kind in SETS and "serialization" not in schema:
         rebuilt["serialization"] = core_schema.wrap_serializer_function_ser_schema(_sorted)
     elif kind == "model" and "serialization" not in schema and _contains(schema, SETS):

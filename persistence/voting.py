@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
-from amends.persistence.approval_records import ApprovalState, ApprovalStatus, Vote
+from amends.persistence.approval_records import ApprovalState, ApprovalStatus, Revocation, Vote, latest
 from amends.persistence.records import Cause, InboxRow, Status
 
 DECIDED = "decided"
@@ -33,6 +34,7 @@ def _among_voters(state: ApprovalState, vote: Vote) -> str:
         "somebody has told its run to stop, or acted on it, a moment ago; look again": state.called,
         "what was shown isn't what is to be approved": state.digest != vote.digest,
         f"{vote.by} has approved it already": vote.by in state.votes,
+        "the link was revoked": vote.issued is not None and vote.issued <= latest(state.revoked, vote.by),
         f"{others} approved other values; everybody has to approve the same": vote.approved
         and any(values != vote.values for values in state.votes.values()),
     }
@@ -48,6 +50,16 @@ def decided(state: ApprovalState, vote: Vote) -> ApprovalStatus:
         if len(state.votes) >= state.quorum:
             state.status = ApprovalStatus.APPROVED
     return state.status
+
+
+def revoked(known: Mapping[str, ApprovalState], revocation: Revocation | None) -> list[tuple[str, str]]:
+    """Note that links don't count any more; gives what is stored of it, if there is such an approval."""
+    state = None if revocation is None else known.get(revocation.approval_id)
+    if state is None or revocation is None:
+        return []
+    person = revocation.person
+    state.revoked[person] = max(revocation.at, state.revoked.get(person, -1))
+    return [(revocation.approval_id, json.dumps(state.revoked, sort_keys=True))]
 
 
 def message(run_id: str, vote: Vote, state: ApprovalState) -> InboxRow:

@@ -2,6 +2,7 @@
 
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
+from amends.sagas.approval_links import ApprovalLinks
 from amends.sagas.approving import Decision, approval
 from amends.sagas.attributes import AttributeValue, Progress
 from amends.sagas.check import DeterminismWarning
@@ -34,6 +35,7 @@ from amends.sagas.errors import (
     DefinitionError,
     Fatal,
     InputInvalid,
+    LinkInvalid,
     NoEffect,
     NonDeterminism,
     NotInBody,
@@ -61,6 +63,7 @@ from amends.sagas.handle import Run, RunInfo, Standing
 from amends.sagas.handling import Report
 from amends.sagas.hooks import Hook, webhook
 from amends.sagas.journal import Entry, Kind
+from amends.sagas.linking import Linking
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Acted, Operator
 from amends.sagas.outbox import Outbox
@@ -89,6 +92,7 @@ __all__ = [
     "ActionRefused",
     "AmendsError",
     "Approval",
+    "ApprovalLinks",
     "ApprovalNotFound",
     "ApprovalStatus",
     "AttributeValue",
@@ -116,6 +120,8 @@ __all__ = [
     "InputInvalid",
     "Kind",
     "Landed",
+    "LinkInvalid",
+    "Linking",
     "NoEffect",
     "NonDeterminism",
     "NotInBody",

@@ -6,11 +6,11 @@ import sys
 from types import FrameType
 from typing import Any
 
-HERE = __name__.rpartition(".")[0]
+HERE = f"{__name__.partition('.')[0]}."
 
 
 def callers_names() -> dict[str, Any]:
-    """Give the local names of the nearest frame outside this package, when that is a function's."""
+    """Give the local names of the nearest frame outside amends, when that is a function's."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
     while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(HERE):
         frame = frame.f_back

@@ -13,12 +13,14 @@ from sqlalchemy import Engine
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.sagas import messages
+from amends.sagas.approval_links import ApprovalLinks
 from amends.sagas.attributes import AttributeValue
 from amends.sagas.deciding import Approval, Deciding
 from amends.sagas.desk import Desk
 from amends.sagas.errors import CoordinatorClosed
 from amends.sagas.handle import Run, RunInfo
 from amends.sagas.joining import Joinable
+from amends.sagas.linking import Linking
 from amends.sagas.listing import list_runs
 from amends.sagas.new_runs import checked_id
 from amends.sagas.notifier import Notifier
@@ -66,8 +68,8 @@ class Coordinator:
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
     `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
     the URLs that bodies make by `webhook()` lead, and signs them; `notifiers` tell people of approvals and
-    parked runs (`amends.sagas.notifiers`). `clock` replaces the database's time (milliseconds) in tests.
-    `schema`, `migrate` and `codec` are the database's.
+    parked runs (`amends.sagas.notifiers`), and `approval_links` says where their links lead. `clock` replaces
+    the database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -90,6 +92,7 @@ class Coordinator:
         codec: Codec | None = None,
         webhooks: Webhooks | None = None,
         notifiers: Iterable[Notifier] = (),
+        approval_links: ApprovalLinks | None = None,
         clock: Callable[[], int] | None = None,
     ) -> None:
         self._plan = planned(
@@ -109,6 +112,7 @@ class Coordinator:
             codec=codec,
             webhooks=webhooks,
             notifiers=notifiers,
+            approval_links=approval_links,
             clock=clock,
         )
         self.webhooks = webhooks
@@ -117,6 +121,7 @@ class Coordinator:
         self._starts = Starts(self._plan, self.desk)
         self.schedules = Schedules(self, self._open_parts, self._starts)
         self._deciding = Deciding(self.desk, max_payload)
+        self.links = Linking(self.desk, self._deciding, self._plan.settings.approval_links)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
 
     @classmethod

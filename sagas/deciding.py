@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -70,7 +70,7 @@ class Deciding:
 
     async def get(self, approval_id: str) -> Approval:
         """Give one approval. Raises `ApprovalNotFound`."""
-        return shown(await self._row(approval_id), self._desk.now())
+        return shown(await self.row(approval_id), self._desk.now())
 
     async def decide(
         self,
@@ -83,14 +83,16 @@ class Deciding:
         how: str,
         digest: str | None,
         connection: Joinable | None,
+        issued: int | None = None,
     ) -> None:
         """Take one person's decision. Raises what `Coordinator.decide` raises."""
         checked.flag(approved, "approved")
         by = checked.person(by, "who decides")
         checked.storable(reason, "the reason")
         checked.storable(how, "how")
-        row, now = await self._row(approval_id), self._desk.now()
+        row, now = await self.row(approval_id), self._desk.now()
         vote = vote_of(row, by, reason, values, approved=approved, how=how, now=now)
+        vote = replace(vote, issued=issued)
         if len(vote.payload) > self._most:
             raise too_large(
                 f"approval {approval_id!r}: the values and the reason", len(vote.payload), self._most
@@ -106,7 +108,8 @@ class Deciding:
         if connection is None:
             self._desk.look_for(row.run_id)
 
-    async def _row(self, approval_id: str) -> ApprovalRow:
+    async def row(self, approval_id: str) -> ApprovalRow:
+        """Give an approval as stored. Raises `ApprovalNotFound`, `RecordUnreadable`."""
         rows = await self._desk.approvals(id=checked.an_id(approval_id, "an approval's id"))
         if not rows:
             raise ApprovalNotFound(f"there is no approval {approval_id!r} in this database")

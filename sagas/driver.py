@@ -194,7 +194,7 @@ class Driver:
     def _record_news(self, held: Held) -> None:
         """Make a turn as ever, of which nothing is started: the next worker finds on record what is to do."""
         news, held.news = held.news, []
-        held.told = [item for item in news if isinstance(item, Attempted)]
+        held.told += [item for item in news if isinstance(item, Attempted)]
         try:
             turn = held.run.turn(news, self._now())
             turn.durable = True
@@ -249,7 +249,8 @@ class Driver:
             self._record_news(held)
             return
         news, held.news = held.news, []
-        held.told = [item for item in news if isinstance(item, Attempted)]
+        # Until something is written these are the outcomes of reads that wait in memory, too.
+        held.told += [item for item in news if isinstance(item, Attempted)]
         try:
             turn = held.run.turn(news, self._now())
             self._carry(held, turn)

@@ -13,6 +13,7 @@
     ├── ActionRefused              an operator's act doesn't fit the run as it stands
     │   └── DecisionRefused        a decision doesn't count: who, when, or of what
     ├── ApprovalNotFound           no approval has this id
+    ├── LinkInvalid                a link to an approval that wasn't made here, or for something else
     ├── ScheduleNotFound           no schedule has this id
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
@@ -133,6 +134,10 @@ class ActionRefused(AmendsError):
 
 class DecisionRefused(ActionRefused):
     """A decision about an approval doesn't count, and nothing has changed; the message says why."""
+
+
+class LinkInvalid(AmendsError):
+    """A link to an approval is damaged, was made with another secret, or for something else."""
 
 
 class ApprovalNotFound(AmendsError):

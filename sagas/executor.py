@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from amends.sagas.approval_links import LINKS, ApprovalLinks
 from amends.sagas.calling import Found, called_for, failed, landed, prepared
 from amends.sagas.context import STEP, UNDOING, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
@@ -49,6 +50,7 @@ class Settings:
     max_payload: int
     webhooks: Webhooks | None = None
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)
+    approval_links: ApprovalLinks | None = None
 
 
 class Executor:
@@ -79,6 +81,7 @@ class Executor:
         self._context = copy_context()
         self._context.run(CONFIGURED.set, settings.webhooks)
         self._context.run(NOTIFIERS.set, settings.notifiers)
+        self._context.run(LINKS.set, settings.approval_links)
         self._flights: dict[asyncio.Task[Found | None], Flight] = {}
         self._waiting: deque[Flight] = deque()
         self._for_threads: deque[Flight] = deque()

@@ -27,7 +27,8 @@ class Submits(Protocol):
 class Held:
     """A run in this process: its epoch, the news that waits for its next turn, what is being written.
 
-    `told` are the outcomes in the turn that is being written: where that is beaten, they are news again.
+    `told` are the outcomes in the turn that is being written, and those of reads that wait in memory: where
+    that turn is beaten, they are news again.
     `claimed` is what this worker has claimed meanwhile of a run whose start here is still being written.
     """
 

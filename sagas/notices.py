@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,7 +49,8 @@ class Notice:
     """Something that people are to be told, and when it came about (aware, UTC).
 
     `id` is the same when it is told again. `reason` says why a run is parked, and `owed` names the steps
-    whose compensations it owes. `approval` is there where the notice is about one.
+    whose compensations it owes. `approval` is there where the notice is about one, and `links` holds a
+    link by which to decide it for each person who is named, where the coordinator has `approval_links`.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Notice:
     reason: str = ""
     owed: tuple[str, ...] = ()
     approval: Pending | None = None
+    links: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def text(self) -> str:

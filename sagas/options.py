@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
 from amends.persistence.codec import Codec
+from amends.sagas.approval_links import ApprovalLinks
 from amends.sagas.notifier import Notifier
 from amends.sagas.saga import Saga
 from amends.sagas.webhook_urls import Webhooks
@@ -30,4 +31,5 @@ class CoordinatorOptions(TypedDict, total=False):
     codec: Codec | None
     webhooks: Webhooks | None
     notifiers: Iterable[Notifier]
+    approval_links: ApprovalLinks | None
     clock: Callable[[], int] | None

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from amends.persistence.database import Database
 from amends.sagas import checked
+from amends.sagas.approval_links import checked_links
 from amends.sagas.errors import InputInvalid
 from amends.sagas.executor import Settings
 from amends.sagas.notifier import by_name
@@ -56,6 +57,7 @@ def planned(url: str, **given: Unpack[CoordinatorOptions]) -> Plan:
         max_payload,
         checked_webhooks(given["webhooks"]),
         by_name(given["notifiers"]),
+        checked_links(given["approval_links"]),
     )
     if settings.notifiers:
         # It defines the saga that tells people: only who tells them needs it.

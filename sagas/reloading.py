@@ -48,10 +48,15 @@ def reload(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: in
             parents.tell(run, Said.RESUMED, run.history.at)
     if run.row.lost >= run.limits.max_lost:
         run.park(f"poison: the worker died {run.row.lost} times in a row while it held this run")
-    told = [item for item in news if isinstance(item, Attempted) and item.ref in run.history.steps]
+    attempted = [item for item in news if isinstance(item, Attempted)]
+    told = [item for item in attempted if item.read or item.ref in run.history.steps]
     if not run.park_reason:
         _resume(run, matcher, told, max(now, run.history.at))
-    return run.go_on([*told, *(item for item in news if not isinstance(item, Attempted))], now)
+    turn = run.go_on([*told, *(item for item in news if not isinstance(item, Attempted))], now)
+    # The body has asked for these reads again, and has their outcomes: nothing is left to execute.
+    read = {(item.ref, item.attempt) for item in told if item.read and item.ref not in run.reads}
+    turn.attempts = [made for made in turn.attempts if (made.ref, made.attempt) not in read]
+    return turn
 
 
 def _turned_round(run: LiveRun, entries: Sequence[Entry], news: Sequence[News], now: int) -> bool:

@@ -40,7 +40,7 @@ class Webhooks:
     keys: Keys = field(init=False, repr=False)
 
     def __post_init__(self, secrets: Secrets) -> None:
-        _check(self.url)
+        check_base(self.url, "Webhooks", "https://shop.example/hooks")
         object.__setattr__(self, "keys", Keys(secrets, "Webhooks: secrets=", least=LEAST_SECRET))
 
     def url_of(self, run_id: str, name: str) -> str:
@@ -55,7 +55,7 @@ def checked_webhooks(given: object) -> Webhooks | None:
     raise InputInvalid("webhooks= takes Webhooks('https://shop.example/hooks', secrets=...), or None")
 
 
-def _check(url: object) -> None:
+def check_base(url: object, what: str, example: str) -> None:
     """Check a base for URLs. Raises `InputInvalid`, without what may be a password in it."""
     try:
         parts = urlsplit(url) if isinstance(url, str) and url.isprintable() else None
@@ -69,7 +69,7 @@ def _check(url: object) -> None:
     except ValueError:
         pass
     raise InputInvalid(
-        "Webhooks: url= is where the world reaches them, such as 'https://shop.example/hooks': "
+        f"{what}: url= is where the world reaches them, such as {example!r}: "
         "http or https, with a host, without a user, a query or a fragment"
     )
 

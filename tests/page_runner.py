@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parent / "cli")
 
@@ -25,7 +26,7 @@ class Commands:
     """Runs commands, one after the other; the process that forks is started for the first one."""
 
     def __init__(self) -> None:
-        self._forks: Forks | None = None
+        self._forks: Any = None
 
     def run(self, command: str) -> None:
         """Run a command to its end. Raises `CalledProcessError`."""

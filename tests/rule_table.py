@@ -49,7 +49,18 @@ RULES = {
     "L2": "everything owed is attempted, or parked",
     "L3": "one poisoned run blocks nobody",
     "L4": "deadlines come with no worker holding the run",
+    "A1": "a tool's error goes to the model, an unknown outcome only once it is settled",
+    "A2": "no completion while what became of a tool's call is unknown",
+    "A3": "the model's answer is on record before its calls start; replay asks and calls nothing",
+    "A4": "rejecting or failing an agent undoes exactly its own work, sub-agents included",
+    "A5": "what was undone is never undone again",
+    "A6": "parallel calls are siblings: ended or fenced before they are undone",
+    "A7": "a tool that says nothing of its effect is irreversible, and people are asked",
+    "A8": "keys come from the occurrence, never from arguments or the model",
+    "A9": "after an undo the model is told what was undone and what couldn't be",
     "A10": "a decision is of what was shown, by whom is known, and it counts once and in time",
+    "A11": "no transcript that is sent has a call without its result",
+    "A12": "budgets are counted from the journal and checked before each call",
 }
 """The rules that are in force, in a few words each."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amends.agents import OpenAIModel, model_errors
+from amends.agents import ApprovalPolicy, OpenAIModel, model_errors, tool
 from amends.sagas import (
     Coordinator,
     CurrentStep,
@@ -88,6 +88,14 @@ def test_the_table_names_every_option(title: str, described: Callable[..., objec
     inner = (*INNER, "name") if described is OpenAIModel else INNER
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
+
+
+@pytest.mark.parametrize(("title", "described"), [("`@tool`", tool), ("`ApprovalPolicy`", ApprovalPolicy)])
+def test_the_table_names_every_option_of_a_tool(title: str, described: Callable[..., object]) -> None:
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    rows = page.split(f"\n| option of {title} |")[1].partition("\n\n")[0].splitlines()[2:]
+    named = [name for row in rows for name in re.findall(r"`(\w+)=`", row.split("|")[1])]
+    assert sorted(named) == sorted(name for name in inspect.signature(described).parameters if name != "fn")
 
 
 def test_the_table_names_every_option_of_a_schedule() -> None:

@@ -32,5 +32,6 @@ SCENARIOS = {
     "G": _scenario("g_long_run", "a run with {:,} finished steps, resumed", 10_000),
     "I": _scenario("i_position", "a step at the beginning and at the end of {:,}", 10_000),
     "J": _scenario("j_compensations", "{:,} runs of 5 steps that fail at the last and undo the others", 1000),
+    "K": _scenario("k_agents", "{:,} agents of 10 turns with 3 calls of tools each, started at once", 200),
     "L": _scenario("l_events", "{:,} events into a thousand keyed runs", 20_000),
 }

@@ -35,7 +35,7 @@ from amends.agents import (
     saga_tool,
     sleeping,
 )
-from amends.sagas import Coordinator, DefinitionError, Fatal, Retry, Status, saga
+from amends.sagas import Coordinator, DefinitionError, Fatal, Retry, Status, Undo, saga
 from tests.agents.agents_world import (
     WORLD,
     book,
@@ -48,7 +48,7 @@ from tests.agents.agents_world import (
     results,
     valid,
 )
-from tests.sagas.running import AT_ONCE, Clock, ended, failure, on_a_loop
+from tests.sagas.running import AT_ONCE, Clock, Gate, ended, failure, on_a_loop
 from tests.sagas.test_counts import counted
 
 
@@ -572,6 +572,38 @@ async def test_people_are_asked_sagas_are_called_and_days_pass(database_url: str
         await coordinator.decide(asked.id, approved=False, by="ann")
         assert await ended(run) is Status.COMPENSATED
     assert WORLD == ["book Elm St", "unbook Elm St"]
+
+
+@on_a_loop
+async def test_parallel_calls_are_ended_before_they_are_undone(sqlite_url: str) -> None:
+    """A6: a cancel finds one call landed and one under way: that one is waited for, then both are undone."""
+    from amends.agents import tool  # noqa: PLC0415 - a tool of this test's own
+
+    gate = Gate()
+
+    @tool(name="slow")
+    async def slow(what: str) -> str:
+        await gate.wait()
+        WORLD.append(f"slow {what}")
+        return what
+
+    @slow.compensation(name="agents.unslow")
+    async def unslow(undo: Undo[str], what: str) -> None:
+        WORLD.append(f"unslow {what}")
+
+    made, model = agent("siblings", [call("book", what="a"), call("slow", what="b")], "x", tools=[book, slow])
+    async with Coordinator(sqlite_url) as coordinator:
+        run = await coordinator.start(made, "go")
+        await gate.reached.wait()
+        await run.cancel()
+        while await run.status() is not Status.COMPENSATING:  # noqa: ASYNC110 - the coordinator tells nobody
+            await asyncio.sleep(0.01)
+        assert "unslow b" not in WORLD
+        gate.opened.set()
+        assert await ended(run) is Status.COMPENSATED
+    assert sorted(WORLD) == ["book a", "slow b", "unbook a", "unslow b"]
+    assert WORLD.index("slow b") < WORLD.index("unslow b")
+    assert len(model.asked) == 1
 
 
 @on_a_loop

@@ -26,6 +26,14 @@ FIGURES = {
     "G": {"resumed_seconds", "resumed_short_seconds", "growth"},
     "I": {"first_ms", "last_ms", "position_ratio"},
     "J": {"undone_per_second", "calls_per_second", "cpu_us_per_call"},
+    "K": {
+        "turns_per_second",
+        "cpu_us_per_turn",
+        "memory_per_waiting",
+        "long_seconds",
+        "growth",
+        "rows_growth",
+    },
     "L": {"events_per_second", "received_per_second", "lost", "cpu_us_per_event"},
 }
 

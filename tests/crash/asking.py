@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -21,9 +22,7 @@ class Rejected(Exception):
 @saga
 async def approved() -> list[str]:
     booked = [await book("hotel")]
-    decision = await approval(
-        title="Book the flight?", approvers=PEOPLE, requested_by="cy", quorum=2, remind_every=IN_TIME
-    )
+    decision = await approval(title="Book the flight?", approvers=PEOPLE, requested_by="cy", quorum=2)
     if not decision.approved or decision.voters != ("ann", "bob"):
         raise Rejected(decision.status)
     return [*booked, await book("flight"), await book("car")]
@@ -39,9 +38,10 @@ async def expires() -> list[str]:
 
 @saga
 async def asks_in_time() -> list[str]:
-    """Ask again as long as nobody decides in time."""
-    booked = [await book("hotel")]
-    while not (await approval(title="Book the flight?", timeout=IN_TIME / 3)).approved:
+    """Ask again, for longer, as long as nobody decides in time."""
+    booked, time = [await book("hotel")], IN_TIME / 4
+    while not (await approval(title="Book the flight?", timeout=time)).approved:
+        time *= 2
         await look("hotel")
     return [*booked, await book("flight")]
 
@@ -49,7 +49,10 @@ async def asks_in_time() -> list[str]:
 @saga
 async def asks_and_waits() -> list[str]:
     booked = [await book("hotel"), await book("flight")]
-    await approval(title="Go on?")
+    asked = asyncio.ensure_future(approval(title="Go on?"))
+    await sleep(IN_TIME / 2)
+    await look("desk")
+    await asked
     await sleep(timedelta(hours=1))
     return booked
 

@@ -226,7 +226,7 @@ CASES = (
         "asks_and_waits",
         ("compensated", "cancelled"),
         act="cancel",
-        stop_at="flight",
+        stop_at="desk",
         decisions=ALONE,
     ),
     Case("rows of its own", "entered", COMPLETED, ("car", "hotel", "line", "sum")),

@@ -101,13 +101,16 @@ class Job:
 
 
 class Zygote:
-    """Has children forked; leaving the block kills what is left of them."""
+    """Has children forked; leaving the block kills what is left of them.
 
-    def __init__(self, directory: Path) -> None:
+    `plays` are modules that add to what children can do.
+    """
+
+    def __init__(self, directory: Path, *plays: str) -> None:
         self._directory = directory
         self._jobs: dict[int, Job] = {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.zygote"],
+            [sys.executable, "-m", "tests.crash.zygote", *plays],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -139,7 +139,11 @@ def _once(story: Story, _history: History) -> Iterator[str]:
 
 
 def _decided(story: Story, _history: History) -> Iterator[str]:
-    """A10: what became of an approval is heard once, and is what its row and the votes say."""
+    """A10: what became of an approval is heard once, and is what its row and the votes say.
+
+    A cancel that comes before the decision is taken turns the run round, which then hears nothing of it.
+    """
+    turned = any(entry.kind is Kind.SWITCH for entry in story.entries)
     heard: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in story.entries:
         if entry.kind is Kind.DECIDED:
@@ -147,7 +151,7 @@ def _decided(story: Story, _history: History) -> Iterator[str]:
     for row in story.record.approvals:
         outcomes = [entry.meta["outcome"] for entry in heard.pop(row.id, [])]
         wanted = [] if row.status is ApprovalStatus.WITHDRAWN else [row.status.value]
-        if outcomes != wanted:
+        if outcomes != wanted and (outcomes or not turned):
             yield f"A10: approval {row.id} is {row.status}, and the run has heard {outcomes}"
         by = [vote.by for vote in row.votes]
         if len(by) != len(set(by)) or (row.status is ApprovalStatus.APPROVED) != (len(by) >= row.quorum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -63,6 +63,9 @@ class Bench:
     seed: str = ""
     """What runs are named for, together with how many came before: retries wait for so long as it says."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    play: str = "drive"
+    also: Mapping[str, Any] = field(default_factory=dict)
+    """What else children are told."""
 
     @contextmanager
     def cycle(self, case: Case, *blows: Blow, lease_ms: int = LEASE_MS) -> Iterator[Cycle]:
@@ -73,9 +76,9 @@ class Bench:
         for name, directives in case.undoing.items():
             self.world.direct(run, name, directives, verb="undo")
         with self.store() as ledger:
-            spec = self.spec("drive", ledger, saga=case.saga, run=run, act=case.act, stop_at=case.stop_at)
+            spec = self.spec(self.play, ledger, saga=case.saga, run=run, act=case.act, stop_at=case.stop_at)
             spec |= {"lease_ms": lease_ms, "signals": case.signals, "to_dormant": case.to_dormant}
-            spec |= {"decisions": case.decisions, "by_webhook": case.by_webhook}
+            spec |= {"decisions": case.decisions, "by_webhook": case.by_webhook, **self.also}
             struck = [spec | asdict(blow) for blow in blows]
             yield Cycle(self, case, blows, run, ledger, spec, self.zygote.start(*struck, spec))
 

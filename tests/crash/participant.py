@@ -32,7 +32,7 @@ class Participant:
 
     def __init__(self, path: str, points: Points) -> None:
         self._path = path
-        self._points = points
+        self.points = points
         self.reached: dict[str, asyncio.Event] = {}
 
     async def apply(self, name: str) -> str:
@@ -63,10 +63,10 @@ class Participant:
     def row(self, name: str, verb: str = "apply") -> Iterator[None]:
         """Write or remove a row in the step's own transaction, whose commit makes points as well."""
         key = current_step().idempotency_key
-        self._points.reach("row", verb, name, key)
+        self.points.reach("row", verb, name, key)
         yield
-        self._points.reach("rowed", verb, name, key)
-        self._points.rowed = True
+        self.points.reach("rowed", verb, name, key)
+        self.points.rowed = True
 
     async def standing(self, run: str) -> dict[str, int]:
         """Look at the books as a person does: the effects of a run that stand, by name."""
@@ -82,36 +82,36 @@ class Participant:
 
     async def _call(self, request: dict[str, str]) -> dict[str, str]:
         words = _words(request)
-        self._points.reach("call", *words)
+        self.points.reach("call", *words)
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
             writer.write(json.dumps(request).encode() + b"\n")
             await writer.drain()
-            self._points.reach("sent", *words)
+            self.points.reach("sent", *words)
             self.sent(request["name"]).set()
             line = await reader.readline()
             if line == LANDED:
-                self._points.reach("landed", *words)
+                self.points.reach("landed", *words)
                 line = await reader.readline()
         finally:
             writer.close()
-        self._points.reach("answered", *words)
+        self.points.reach("answered", *words)
         return _answer(line)
 
     def _call_in_thread(self, request: dict[str, str]) -> dict[str, str]:
         words = _words(request)
-        self._points.reach("call", *words)
+        self.points.reach("call", *words)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(THREAD_TIMEOUT_S)
             connection.connect(self._path)
             connection.sendall(json.dumps(request).encode() + b"\n")
-            self._points.reach("sent", *words)
+            self.points.reach("sent", *words)
             with connection.makefile("rb") as answer:
                 line = answer.readline()
                 if line == LANDED:
-                    self._points.reach("landed", *words)
+                    self.points.reach("landed", *words)
                     line = answer.readline()
-        self._points.reach("answered", *words)
+        self.points.reach("answered", *words)
         return _answer(line)
 
 

@@ -19,6 +19,7 @@ from psycopg import sql
 from amends.persistence.approval_records import ApprovalRow
 from amends.persistence.database import Database
 from amends.persistence.records import AuditRow, InboxRow, RunRow, WorkerRow
+from amends.persistence.tables import tables_in
 from amends.sagas.journal import Entry, from_row
 from tests.crash.rows import METADATA, ROWS, rows
 
@@ -152,10 +153,7 @@ def postgres_store(server_url: str) -> Store:
     return fresh
 
 
-EMPTIED = (
-    *("runs", "journal", "inbox", "approvals", "votes", "workers", "schedules", "transactions"),
-    *("attributes", "outbox", "audit"),
-)
+EMPTIED = [table.name for table in tables_in(schema="amends").metadata.sorted_tables]
 
 
 def _make(url: str) -> None:

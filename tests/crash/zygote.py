@@ -1,14 +1,15 @@
 """A warm parent: single-threaded, everything imported, it forks a child for each spec that it is told.
 
 A line of JSON in is a job: children that run one after the other, each after the one before died. Lines out
-tell of each child's start and end. Run it as `python -m tests.crash.zygote`; it ends, and kills what is left,
-when its standard input does.
+tell of each child's start and end. Run it as `python -m tests.crash.zygote [MODULE …]`, where modules add
+plays; it ends, and kills what is left, when its standard input does.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import json
 import logging
 import os
@@ -130,6 +131,8 @@ if __name__ == "__main__":
     logging.basicConfig(
         format="%(asctime)s %(process)d %(threadName)s %(name)s %(message)s", level=logging.INFO
     )
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     gc.freeze()
     zygote = Zygote()
     try:

@@ -204,3 +204,36 @@ async def test_a_retry_costs_one_commit(sqlite_url: str) -> None:
         with counted() as spent:
             assert await (await coordinator.start(body)).result(30) == 5
         assert spent.writing == 2 + 4
+
+
+@on_a_loop
+async def test_sleepers_cost_an_idle_worker_no_statement_each(database_url: str) -> None:
+    """Section 3: looking at what is due takes as many statements beside 2,000 sleepers as beside one."""
+
+    async def looks(coordinator: Coordinator) -> int:
+        """Count the statements of looking at everything once: runs, schedules, mail, dead workers."""
+        parts = coordinator._open_parts()  # noqa: SLF001 - what its timers do
+        await coordinator.run_until_idle()
+        seen: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            seen.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            for _ in range(3):
+                parts.scheduler.news()
+                await parts.scheduler._look_after_dead()  # noqa: SLF001 - as every few seconds
+                await coordinator.run_until_idle()
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return len(seen)
+
+    clock = Clock()
+    async with Coordinator(database_url, clock=clock) as coordinator:
+        await coordinator.start(sleeps, 0)
+        before = await looks(coordinator)
+        await asyncio.gather(*(coordinator.start(sleeps, 0) for _ in range(2_000)))
+        after = await looks(coordinator)
+        assert after <= before + 3
+        assert coordinator._open_parts().driver.holding == 0  # noqa: SLF001 - nothing of them is in memory

@@ -332,3 +332,12 @@ def test_an_annotation_without_json_form_is_refused_at_decoration(kind: Any) -> 
             step(fn)
     with pytest.raises(DefinitionError, match="no JSON form"):
         saga(takes)
+
+
+@pytest.mark.parametrize("name", ["fields", "default", "metadata", "cls", "type", "schema"])
+def test_a_parameter_may_be_called_as_pydantic_calls_its_own_things(name: str) -> None:
+    """Section 2: a step's arguments are recorded whatever their names, sets among them sorted."""
+    place: dict[str, Any] = {}
+    exec(f"def named_{name}({name}: set[str]) -> None: ...", {}, place)  # noqa: S102 - our own text
+    made = step(place[f"named_{name}"])
+    assert made.arguments.encode(({"c", "a", "b"},), {}) == b'{"%s":["a","b","c"]}' % name.encode()

@@ -28,5 +28,5 @@ def test_wrong_calls_are_flagged_and_right_ones_inferred(command: list[str], tmp
     path = tmp_path / "sample.py"
     path.write_text(SAMPLE.read_text())
     expected = {number for number, line in enumerate(path.read_text().splitlines(), start=1) if MARK in line}
-    assert len(expected) == 13
+    assert len(expected) == 16
     assert checked(command, path) == expected

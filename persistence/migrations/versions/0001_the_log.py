@@ -195,6 +195,7 @@ def _approvals(maker: _Maker) -> None:
         _number("created_at"),
         _number("expires_at", nullable=True),
         _number("decided_at", nullable=True),
+        _text("revoked", nullable=True),
         maker.primary("approvals", "id"),
         maker.check("approvals", "status_known", f"status IN ({_DECISIONS})"),
         maker.check("approvals", "decided_at_decision", "(decided_at IS NULL) = (status = 'pending')"),
