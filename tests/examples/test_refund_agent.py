@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -111,6 +112,19 @@ def test_the_books_bear_it_out_and_no_answer_was_asked_for_twice(shown: list[str
         "The books bear it out.",
     ]
     assert [line for line in shown if not line.isprintable()] == []
+
+
+def test_the_readme_shows_what_is_printed(shown: list[str]) -> None:
+    page = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    excerpt = page.split("\nOrder 1001: The clock")[1].split("```")[0].splitlines()
+    there = [without_numbers(line) for line in shown]
+    assert [line for line in excerpt[1:] if without_numbers(line) not in there] == []
+
+
+def without_numbers(line: str) -> str:
+    """Leave out what differs from time to time and from place to place."""
+    differs = r"(?<=process )\d+|(?<=within )\d+|\S+/amends(?= )|(?<=sqlite:///)\S+"
+    return re.sub(differs, "…", line)
 
 
 def test_people_may_decide_otherwise_from_another_terminal(tmp_path: Path) -> None:
