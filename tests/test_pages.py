@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from amends.agents import ApprovalPolicy, OpenAIModel, model_errors, tool
+from amends import agents
+from amends.agents import Agent, ApprovalPolicy, Budget, OpenAIModel, model_errors, tool
+from amends.agents import errors as agent_errors
 from amends.sagas import (
     Coordinator,
     CurrentStep,
@@ -24,7 +26,13 @@ from tests import rule_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGE_OF: dict[object, str] = {transaction: "transactions.md", OpenAIModel: "models.md"}
+AGENT_PAGES = ("agents.md", "tools.md", "models.md")
+PAGE_OF: dict[object, str] = {
+    transaction: "transactions.md",
+    OpenAIModel: "models.md",
+    Agent: "agents.md",
+    Budget: "agents.md",
+}
 INNER = ("self", "fn", "url", "beat", "note", "box", "beside")
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 FENCE = re.compile(r"^[ ]*(```+).*?^[ ]*\1[ ]*$", re.MULTILINE | re.DOTALL)
@@ -66,6 +74,17 @@ def test_every_error_of_a_model_is_explained_once() -> None:
     assert sorted(["ModelError", *explained]) == sorted(model_errors.__all__)
 
 
+def test_every_error_of_an_agent_is_explained_once() -> None:
+    page = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `(\w+)` \|", page.partition("## Hostile answers")[2], re.MULTILINE)
+    assert sorted(explained) == sorted(agent_errors.__all__)
+
+
+def test_every_public_name_of_the_agents_stands_in_one_of_their_pages() -> None:
+    pages = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in AGENT_PAGES)
+    assert [name for name in agents.__all__ if not re.search(rf"\b{name}\b", pages)] == []
+
+
 @pytest.mark.parametrize(
     ("title", "described"),
     [
@@ -78,6 +97,8 @@ def test_every_error_of_a_model_is_explained_once() -> None:
         ("field of `Undo`", Undo),
         ("field", CurrentStep),
         ("option of `OpenAIModel(name, …)`", OpenAIModel),
+        ("option of `Agent(name, …)`", Agent),
+        ("option of `Budget(…)`", Budget),
     ],
 )
 def test_the_table_names_every_option(title: str, described: Callable[..., object]) -> None:
@@ -85,7 +106,7 @@ def test_the_table_names_every_option(title: str, described: Callable[..., objec
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     rows = page.split(f"\n| {title} |")[1].partition("\n\n")[0].splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`(\w+)=?`", row.split("|")[1])]
-    inner = (*INNER, "name") if described is OpenAIModel else INNER
+    inner = (*INNER, "name") if described in (OpenAIModel, Agent) else INNER
     taken = [name for name in inspect.signature(described).parameters if name not in inner]
     assert sorted(named) == sorted(name.removesuffix("_ms") for name in taken)
 
