@@ -17,11 +17,12 @@ KINDS: Final = {"date": "date", "date-time": "text", "time": "time", "email": "e
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value that may be filled in."""
+    """One value that may be filled in; left empty, a `nullable` one is null."""
 
     name: str
     schema: Mapping[str, Any]
     required: bool
+    nullable: bool = False
 
     @property
     def label(self) -> str:
@@ -44,6 +45,8 @@ class Field:
 
     def read(self, text: str) -> Any:
         """Give the value of what was typed in; what can't be one stays a text, and is refused by the form."""
+        if self.nullable and not text:
+            return None
         if self.kind == "string" and "enum" not in self.schema:
             return text
         try:
@@ -85,10 +88,8 @@ def fields_of(form: Mapping[str, Any] | None) -> list[Field]:
     if form is None:
         return []
     needed, kinds = form.get("required", ()), form.get("$defs", {})
-    return [
-        Field(name, _whole(schema, kinds), name in needed)
-        for name, schema in form.get("properties", {}).items()
-    ]
+    given = form.get("properties", {}).items()
+    return [_field(name, _whole(schema, kinds), name in needed, kinds) for name, schema in given]
 
 
 def values_of(fields: list[Field], given: Mapping[str, str]) -> dict[str, Any]:
@@ -96,9 +97,17 @@ def values_of(fields: list[Field], given: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in fields:
         text = given.get(PREFIX + field.name)
-        if text is not None and (text or field.required or field.kind == "string"):
+        if text is not None and (text or field.required or field.nullable or field.kind == "string"):
             found[field.name] = field.read(text)
     return found
+
+
+def _field(name: str, schema: Mapping[str, Any], required: bool, kinds: Mapping[str, Any]) -> Field:  # noqa: FBT001 - Field's own
+    """Make a field; one that may be null has the form of what else it may be."""
+    others = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    if len(others) == 1 and len(schema["anyOf"]) > 1:
+        return Field(name, {**schema, **_whole(others[0], kinds)}, required, nullable=True)
+    return Field(name, schema, required)
 
 
 def _whole(schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> Mapping[str, Any]:

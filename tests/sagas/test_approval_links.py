@@ -111,6 +111,7 @@ async def test_a_get_shows_and_a_post_decides_as_the_person_of_the_link(database
         assert "Refund?" in shown.text
         assert '<input name="v.amount" type="number" step="1" value="10">' in shown.text
         assert "in EUR" in shown.text
+        assert '<input name="v.day" type="date" value="">' in shown.text
         assert (await browser.options(link)).status_code == 405
         assert everything(coordinator) == before
         form = {"decision": "approve", "by": "bob", "v.amount": "20", "v.express": "true", "reason": "fine"}
