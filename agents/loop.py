@@ -68,7 +68,7 @@ async def work(agent: Agent[Any], given: Any, above: Conversation | None = None)
 def begun(agent: Agent[Any], given: Any, above: Conversation | None) -> Conversation:
     """Begin a conversation with what the agent is given; its budget counts in those above, too."""
     ledger = Ledger(agent.budget or Budget(), now(), None if above is None else above.ledger, agent.prices)
-    talk = Conversation(agent, ledger, 0 if above is None else above.depth + 1)
+    talk = Conversation(agent, ledger, 0 if above is None else above.depth + 1, above)
     text = given if isinstance(given, str) else to_json(given).decode()
     talk.say(UserMessage(text))
     if (seen := WITNESS.get()) is not None:
@@ -129,7 +129,7 @@ async def more(talk: Conversation, ledger: Ledger, reason: str) -> None:
         if decision.approved:
             ledger.share += 1
             return
-        reason += f", and {decision.by or 'nobody'} gave more"
+        reason += ", and nobody gave more" if decision.by is None else f", and {decision.by} gave no more"
     raise BudgetExhausted(f"agent {talk.agent.name!r}: {reason}")
 
 
@@ -139,10 +139,11 @@ async def reviewed(talk: Conversation, result: Any) -> Any:
     if policy is None:
         return result
     editable = policy.edit and (dataclasses.is_dataclass(result) or hasattr(result, "model_fields"))
+    stays = [deed for deed in talk.work_after(0) if deed.stays or talk.no_return]
     details = {
         "result": result,
-        "undone if rejected": [str(deed) for deed in talk.work_of(0) if not deed.stays],
-        "stays": [str(deed) for deed in talk.work_of(0) if deed.stays],
+        "undone if rejected": [str(deed) for deed in talk.work_after(0) if deed not in stays],
+        "stays": [str(deed) for deed in stays],
     }
     title = policy.title or f"Accept the result of {talk.agent.name}"
     asking = asyncio.ensure_future(_decision(policy, result if editable else None, title, details))

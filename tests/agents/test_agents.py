@@ -445,7 +445,7 @@ async def test_a_sub_agent_works_within_the_budget_above_and_is_undone_alone(dat
         (Budget(tool_calls=2, turns=9), "9 turns", 9),
         (Budget(input_tokens=25), "25 input tokens", 3),
         (Budget(output_tokens=5), "5 output tokens", 1),
-        (Budget(cost=Decimal("0.05")), "0.05 cost", 3),
+        (Budget(cost=Decimal("0.05")), "0.05 US dollars", 3),
     ],
 )
 @on_a_loop
