@@ -3,7 +3,7 @@
 from amends.agents.agent import Agent
 from amends.agents.approval_policy import ApprovalPolicy, Sticky
 from amends.agents.budget import Budget, Exhausted
-from amends.agents.built_in import agent_tool, ask_person, saga_tool, sleeping
+from amends.agents.built_in import agent_tool, ask_person, handoff, saga_tool, sleeping
 from amends.agents.errors import (
     AgentFailed,
     BudgetExhausted,
@@ -92,6 +92,7 @@ __all__ = [
     "ask_person",
     "cost",
     "digest_of",
+    "handoff",
     "openai_messages",
     "price_of",
     "saga_tool",

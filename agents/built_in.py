@@ -195,6 +195,28 @@ def agent_tool(
     return InBody(called, text, _parameters(task, called), carried, undone=True, approval=approval)
 
 
+def handoff(agent: Agent[Any], *, name: str | None = None, description: str | None = None) -> InBody:
+    """Make a tool by which a model hands its conversation over: from the next turn on, `agent` has it.
+
+    The transcript, the budget and what can be undone stay as they are; instructions, models, tools and review
+    are the other's. Its output type has to be that of the agent that hands over.
+    Raises `DefinitionError`.
+    """
+
+    def no_arguments() -> None:
+        """Hand the conversation over."""
+
+    async def carried(talk: Conversation, _arguments: Mapping[str, Any]) -> str:
+        if talk.agent.output.kind is not agent.output.kind:
+            raise NoEffect(f"{agent.name} gives another kind of result than {talk.agent.name} has to give")
+        talk.agent = agent
+        return f"{agent.name} has the conversation from here on"
+
+    called = f"hand_over_to_{agent.name}" if name is None else name
+    text = f"Hand the conversation over to {agent.name}." if description is None else description
+    return InBody(called, text, _parameters(no_arguments, called), carried)
+
+
 def _parameters(fn: Callable[..., Any], name: str) -> Parameters:
     try:
         hints = inspect.get_annotations(fn, eval_str=True)

@@ -43,7 +43,7 @@ async def work(agent: Agent[Any], given: Any, above: Conversation | None = None)
             await undo_to(talk, wanted)
         if (over := talk.ledger.exhausted(now(), *BEFORE_MODEL)) is not None:
             ledger, reason = over
-            if ledger.budget.exhausted == Exhausted.STOP and agent.output.is_text:
+            if ledger.budget.exhausted == Exhausted.STOP and talk.agent.output.is_text:
                 return talk.last_text
             await more(talk, ledger, reason)
             continue
@@ -55,7 +55,7 @@ async def work(agent: Agent[Any], given: Any, above: Conversation | None = None)
             talk.repairs = 0
             continue
         try:
-            result = agent.output.read(message.text)
+            result = talk.agent.output.read(message.text)
         except Misfit as problem:
             repair(talk, f"{problem}. Give the final answer again, so that it fits.")
             continue

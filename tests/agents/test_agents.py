@@ -32,6 +32,7 @@ from amends.agents import (
     Usage,
     agent_tool,
     ask_person,
+    handoff,
     saga_tool,
     sleeping,
 )
@@ -436,6 +437,26 @@ async def test_a_sub_agent_works_within_the_budget_above_and_is_undone_alone(dat
     )
     async with Coordinator(database_url) as coordinator:
         assert isinstance((await failure(await coordinator.start(tight, "go"))).error, BudgetExhausted)
+
+
+@on_a_loop
+async def test_a_conversation_is_handed_over_with_all_that_was_said(database_url: str) -> None:
+    """A3, A4: the other goes on in the same transcript; failing there undoes what was done before, too."""
+    other, after = agent("other", call("book", id="2", what="hotel"), ModelMessage(refusal="no"), by="order")
+    made, before = agent(
+        "first", [call("book", what="car"), call("over")], tools=[book, handoff(other, name="over")]
+    )
+    typed, _ = agent("typed-other", "{}", output_type=Trip)
+    wrong, model = agent("wrong-handoff", call("over"), "mine", tools=[handoff(typed, name="over")])
+    async with Coordinator(database_url) as coordinator:
+        run = await coordinator.start(made, "go")
+        assert isinstance((await failure(run)).error, ModelDeclined)
+        assert await run.status() is Status.COMPENSATED
+        assert await (await coordinator.start(wrong, "go")).result(30) == "mine"
+    assert WORLD == ["book car", "book hotel", "unbook hotel", "unbook car"]
+    assert (len(before.asked), len(after.asked)) == (1, 2)
+    assert results(after)[1] == ("over", "agents.other has the conversation from here on", False)
+    assert "another kind of result" in results(model)[0][1]
 
 
 @pytest.mark.parametrize(
