@@ -7,13 +7,13 @@ import dataclasses
 from typing import Any
 
 from amends.agents.approval_policy import ApprovalPolicy, Sticky
+from amends.agents.asking import decision_on
 from amends.agents.budget import BEFORE_TOOL
 from amends.agents.conversation import Conversation, Deed
 from amends.agents.messages import ToolCall, ToolMessage
 from amends.agents.parameters import Misfit, digest_of
 from amends.agents.tool import Tool, cut
 from amends.agents.toolset import AnyTool
-from amends.sagas.approving import approval
 from amends.sagas.context import now
 from amends.sagas.errors import NoEffect, PayloadTooLarge, ResultInvalid
 from amends.sagas.outcome import Effect
@@ -90,10 +90,11 @@ async def _approved(
     if digest in talk.allowed or tool.name in talk.allowed:
         return arguments
     compensation = tool.current_compensation if isinstance(tool, Tool) else None
-    decision = await approval(
+    decision = await decision_on(
+        policy,
         tool.parameters.filled(arguments) if policy.edit and arguments else None,
-        title=policy.asked(tool.name, arguments),
-        details={
+        policy.asked(tool.name, arguments),
+        {
             "agent": talk.agent.name,
             "tool": tool.name,
             "arguments": tool.parameters.plain(arguments),
@@ -101,13 +102,6 @@ async def _approved(
             "effect": tool.effect.value if isinstance(tool, Tool) else "saga",
             "undone_by": None if compensation is None else compensation.name,
         },
-        approvers=policy.approvers,
-        requested_by=policy.requested_by,
-        quorum=policy.quorum,
-        timeout=policy.timeout,
-        remind_every=policy.remind_every,
-        escalate_to=policy.escalate_to,
-        escalate_after=policy.escalate_after,
     )
     if decision.expired:
         raise NoEffect("not called: nobody has approved it in time")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
+from amends.agents.asking import decision_on
 from amends.agents.budget import BEFORE_MODEL, Budget, Exhausted, Ledger
 from amends.agents.calls import carry_out
 from amends.agents.conversation import WITNESS, Conversation
@@ -24,7 +25,6 @@ from amends.agents.model_call import Answered, Question
 from amends.agents.parameters import Misfit
 from amends.agents.turn_plan import Turn, planned
 from amends.agents.undoing import UNDO, UndoTo, asked_to_undo, undo_to
-from amends.sagas.approving import approval
 from amends.sagas.context import now
 from amends.sagas.receiving import receive
 
@@ -125,7 +125,7 @@ async def more(talk: Conversation, ledger: Ledger, reason: str) -> None:
     if budget.exhausted == Exhausted.ASK:
         title = f"Agent {talk.agent.name}: {reason}; give it as much again?"
         details = {"used": json.loads(to_json(ledger.used)), "last": talk.last_text}
-        decision = await _decision(budget.ask, None, title, details)
+        decision = await decision_on(budget.ask, None, title, details)
         if decision.approved:
             ledger.share += 1
             return
@@ -146,7 +146,7 @@ async def reviewed(talk: Conversation, result: Any) -> Any:
         "stays": [str(deed) for deed in stays],
     }
     title = policy.title or f"Accept the result of {talk.agent.name}"
-    asking = asyncio.ensure_future(_decision(policy, result if editable else None, title, details))
+    asking = asyncio.ensure_future(decision_on(policy, result if editable else None, title, details))
     undoing = asyncio.ensure_future(receive(UndoTo, name=UNDO)) if not talk.depth else None
     waiting = [asking] if undoing is None else [asking, undoing]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -162,18 +162,3 @@ async def reviewed(talk: Conversation, result: Any) -> Any:
         why = decision.reason or "no reason given"
         raise ResultRejected(f"agent {talk.agent.name!r}: {decision.by} has rejected the result: {why}")
     return result if decision.values is None else decision.values
-
-
-def _decision(policy: Any, form: Any, title: str, details: Any) -> Any:
-    return approval(
-        form,
-        title=title[:500],
-        details=details,
-        approvers=policy.approvers,
-        requested_by=policy.requested_by,
-        quorum=policy.quorum,
-        timeout=policy.timeout,
-        remind_every=policy.remind_every,
-        escalate_to=policy.escalate_to,
-        escalate_after=policy.escalate_after,
-    )
