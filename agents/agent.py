@@ -20,7 +20,7 @@ from amends.agents.turn_plan import Turn
 from amends.agents.undoing import UNDO, UndoTo
 from amends.sagas import checked
 from amends.sagas.context import running_body
-from amends.sagas.errors import DefinitionError
+from amends.sagas.errors import DefinitionError, OutsideRun
 from amends.sagas.registry import SAGAS
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga
@@ -151,11 +151,19 @@ class Agent(Saga[[Any], O], Generic[O]):
         return f"<agent {self.name!r}>"
 
     def __call__(self, given: Any) -> Coroutine[Any, Any, O]:
-        """Do the agent's work as a part of the saga that calls it; an error that leaves it undoes that."""
-        return self.fn(given) if running_body() is None else self.part(given)
+        """Do the agent's work as a part of the saga that calls it; an error that leaves it undoes that.
+
+        Raises `OutsideRun` where no saga does.
+        """
+        return self.part(given)
 
     async def part(self, given: Any, above: Any = None) -> O:
         """Do the work in a scope of its own; `above` is the conversation whose budget it counts in (A4)."""
+        if running_body() is None:
+            raise OutsideRun(
+                f"agent {self.name!r} was called outside a run; start it with "
+                "coordinator.start(agent, input), or await it in a saga's body"
+            )
         async with savepoint():
             result: O = await work(self, given, above)
             return result

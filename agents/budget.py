@@ -106,6 +106,12 @@ class Ledger:
         return None if self.above is None else self.above.exhausted(now, *names)
 
 
-WORDS = {"input_tokens": "input tokens", "output_tokens": "output tokens", "tool_calls": "calls of tools"}
+WORDS = {
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "tool_calls": "calls of tools",
+    "cost": "US dollars",
+    "time": "of wall time",
+}
 BEFORE_MODEL = ("turns", "input_tokens", "output_tokens", "cost", "time")
 BEFORE_TOOL = ("tool_calls", "time")

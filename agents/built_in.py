@@ -12,11 +12,11 @@ from pydantic_core import to_json
 
 from amends.agents.approval_checks import check_fits
 from amends.agents.approval_policy import ApprovalPolicy, Approves, policy_of
+from amends.agents.asking import decision_on
 from amends.agents.conversation import Conversation
 from amends.agents.model import ToolSpec
 from amends.agents.parameters import Misfit, Parameters
 from amends.agents.tool import LIMIT, cut, named
-from amends.sagas.approving import approval
 from amends.sagas.context import now, sleep_until
 from amends.sagas.errors import DefinitionError, NoEffect
 from amends.sagas.saga import Saga, as_saga
@@ -101,18 +101,7 @@ def ask_person(
     async def carried(_talk: Conversation, arguments: Mapping[str, Any]) -> Any:
         asked = str(arguments["question"])
         title = "".join(c if c.isprintable() else " " for c in asked)[:500].strip() or "A question"
-        decision = await approval(
-            form,
-            title=title,
-            details={"question": asked},
-            approvers=how.approvers,
-            requested_by=how.requested_by,
-            quorum=how.quorum,
-            timeout=how.timeout,
-            remind_every=how.remind_every,
-            escalate_to=how.escalate_to,
-            escalate_after=how.escalate_after,
-        )
+        decision = await decision_on(how, form, title, {"question": asked})
         if decision.expired:
             raise NoEffect("nobody has answered in time")
         said = decision.values if decision.values is not None else decision.reason

@@ -7,15 +7,15 @@ import dataclasses
 from typing import Any
 
 from amends.agents.approval_policy import ApprovalPolicy, Sticky
+from amends.agents.asking import decision_on
 from amends.agents.budget import BEFORE_TOOL
 from amends.agents.conversation import Conversation, Deed
 from amends.agents.messages import ToolCall, ToolMessage
 from amends.agents.parameters import Misfit, digest_of
 from amends.agents.tool import Tool, cut
 from amends.agents.toolset import AnyTool
-from amends.sagas.approving import approval
 from amends.sagas.context import now
-from amends.sagas.errors import NoEffect
+from amends.sagas.errors import NoEffect, PayloadTooLarge, ResultInvalid
 from amends.sagas.outcome import Effect
 from amends.sagas.scopes import Scope
 
@@ -66,25 +66,19 @@ async def _carried_out(talk: Conversation, call: ToolCall, gate: asyncio.Semapho
 
 
 async def _done(talk: Conversation, tool: AnyTool, arguments: dict[str, Any]) -> str:
-    """Have a tool called, and note what it did."""
-    if not isinstance(tool, Tool):
-        if tool.undone:
-            talk.deeds.append(Deed(talk.turn, tool.name, _shown(tool, arguments), tool.name, stays=False))
-        return await tool.carry_out(talk, arguments)
-    compensation = tool.current_compensation
-    stays = tool.effect not in (Effect.READ, Effect.COMPENSATABLE)
-    undone_by = None if compensation is None else compensation.name
-    deed = Deed(talk.turn, tool.name, _shown(tool, arguments), undone_by, stays)
-    if tool.effect is not Effect.READ:
-        talk.deeds.append(deed)
+    """Have a tool called, and note what it did; an error means that it did nothing, or that it is undone."""
+    effect = tool.effect if isinstance(tool, Tool) else Effect.COMPENSATABLE if tool.undone else Effect.READ
+    deed = None if effect is Effect.READ else Deed(talk.turn, tool.name, _shown(tool, arguments), effect)
     try:
-        return tool.told(await tool(**arguments))
-    except Exception:
-        # An error that the body sees means that nothing of it is in the world, where it could be undone.
-        deed.undone, deed.undone_by = not stays, None
-        if deed in talk.deeds and not stays:
-            talk.deeds.remove(deed)
+        result = await (tool(**arguments) if isinstance(tool, Tool) else tool.carry_out(talk, arguments))
+    except (ResultInvalid, PayloadTooLarge):
+        # It has landed, and only its result is lost.
+        if deed is not None and deed.stays:
+            talk.did(deed)
         raise
+    if deed is not None:
+        talk.did(deed)
+    return tool.told(result) if isinstance(tool, Tool) else str(result)
 
 
 async def _approved(
@@ -96,10 +90,11 @@ async def _approved(
     if digest in talk.allowed or tool.name in talk.allowed:
         return arguments
     compensation = tool.current_compensation if isinstance(tool, Tool) else None
-    decision = await approval(
+    decision = await decision_on(
+        policy,
         tool.parameters.filled(arguments) if policy.edit and arguments else None,
-        title=policy.asked(tool.name, arguments),
-        details={
+        policy.asked(tool.name, arguments),
+        {
             "agent": talk.agent.name,
             "tool": tool.name,
             "arguments": tool.parameters.plain(arguments),
@@ -107,13 +102,6 @@ async def _approved(
             "effect": tool.effect.value if isinstance(tool, Tool) else "saga",
             "undone_by": None if compensation is None else compensation.name,
         },
-        approvers=policy.approvers,
-        requested_by=policy.requested_by,
-        quorum=policy.quorum,
-        timeout=policy.timeout,
-        remind_every=policy.remind_every,
-        escalate_to=policy.escalate_to,
-        escalate_after=policy.escalate_after,
     )
     if decision.expired:
         raise NoEffect("not called: nobody has approved it in time")

@@ -8,6 +8,7 @@ from typing import Any
 
 from amends.agents.budget import Ledger
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage
+from amends.sagas.outcome import Effect
 from amends.sagas.scopes import Scope
 
 WITNESS: ContextVar[list[Conversation] | None] = ContextVar("amends.conversations", default=None)
@@ -16,38 +17,43 @@ WITNESS: ContextVar[list[Conversation] | None] = ContextVar("amends.conversation
 
 @dataclass(slots=True)
 class Deed:
-    """One call of a tool that was carried out: what it can do to the world, and what became of it.
-
-    `undone_by` names its compensation; `stays` tells that it may have done something which nothing undoes.
-    """
+    """One call of a tool that has done something to the world: what it was, and whether it was undone."""
 
     turn: int
     tool: str
     arguments: str
-    undone_by: str | None
-    stays: bool
+    effect: Effect
     undone: bool = False
 
     def __str__(self) -> str:
         return f"{self.tool}({self.arguments})"
+
+    @property
+    def stays(self) -> bool:
+        """Whether nothing undoes it."""
+        return self.effect is not Effect.COMPENSATABLE
 
 
 @dataclass(slots=True)
 class Conversation:
     """The state of one agent's work: its transcript, what it did in which turn, what was allowed for good.
 
-    `depth` counts the agents around it, `repairs` the final answers that didn't fit since the last that did
-    something. `results` are of the calls under way that have come back before the others of their answer.
+    `depth` counts the agents around it, `above` is the conversation of the one that it works for. `repairs`
+    counts the final answers that didn't fit since the last that did something, `no_return` is the last turn
+    whose pivot has landed: what was done up to it stays (S14). `results` are of the calls under way that have
+    come back before the others of their answer.
     """
 
     agent: Any
     ledger: Ledger
     depth: int = 0
+    above: Conversation | None = None
     messages: list[Message] = field(default_factory=list)
     turn: int = 0
     repairs: int = 0
     deeds: list[Deed] = field(default_factory=list)
     scopes: list[tuple[int, Scope]] = field(default_factory=list)
+    no_return: int = 0
     allowed: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     results: dict[str, ToolMessage] = field(default_factory=dict)
@@ -85,6 +91,14 @@ class Conversation:
         texts = (message.text for message in reversed(self.messages) if isinstance(message, ModelMessage))
         return next((text for text in texts if text), "")
 
-    def work_of(self, turn: int) -> list[Deed]:
+    def did(self, deed: Deed) -> None:
+        """Note what a call has done. What stays of it concerns the agents above as well (A9)."""
+        self.deeds.append(deed)
+        if deed.effect is Effect.PIVOT:
+            self.no_return = deed.turn
+        if deed.stays and self.above is not None:
+            self.above.did(replace(deed, turn=self.above.turn))
+
+    def work_after(self, turn: int) -> list[Deed]:
         """Give what was done after a turn and not undone yet, the last first."""
         return [deed for deed in reversed(self.deeds) if deed.turn > turn and not deed.undone]

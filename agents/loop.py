@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
+from amends.agents.asking import decision_on
 from amends.agents.budget import BEFORE_MODEL, Budget, Exhausted, Ledger
 from amends.agents.calls import carry_out
 from amends.agents.conversation import WITNESS, Conversation
@@ -24,7 +25,6 @@ from amends.agents.model_call import Answered, Question
 from amends.agents.parameters import Misfit
 from amends.agents.turn_plan import Turn, planned
 from amends.agents.undoing import UNDO, UndoTo, asked_to_undo, undo_to
-from amends.sagas.approving import approval
 from amends.sagas.context import now
 from amends.sagas.receiving import receive
 
@@ -68,7 +68,7 @@ async def work(agent: Agent[Any], given: Any, above: Conversation | None = None)
 def begun(agent: Agent[Any], given: Any, above: Conversation | None) -> Conversation:
     """Begin a conversation with what the agent is given; its budget counts in those above, too."""
     ledger = Ledger(agent.budget or Budget(), now(), None if above is None else above.ledger, agent.prices)
-    talk = Conversation(agent, ledger, 0 if above is None else above.depth + 1)
+    talk = Conversation(agent, ledger, 0 if above is None else above.depth + 1, above)
     text = given if isinstance(given, str) else to_json(given).decode()
     talk.say(UserMessage(text))
     if (seen := WITNESS.get()) is not None:
@@ -125,11 +125,11 @@ async def more(talk: Conversation, ledger: Ledger, reason: str) -> None:
     if budget.exhausted == Exhausted.ASK:
         title = f"Agent {talk.agent.name}: {reason}; give it as much again?"
         details = {"used": json.loads(to_json(ledger.used)), "last": talk.last_text}
-        decision = await _decision(budget.ask, None, title, details)
+        decision = await decision_on(budget.ask, None, title, details)
         if decision.approved:
             ledger.share += 1
             return
-        reason += f", and {decision.by or 'nobody'} gave more"
+        reason += ", and nobody gave more" if decision.by is None else f", and {decision.by} gave no more"
     raise BudgetExhausted(f"agent {talk.agent.name!r}: {reason}")
 
 
@@ -139,13 +139,14 @@ async def reviewed(talk: Conversation, result: Any) -> Any:
     if policy is None:
         return result
     editable = policy.edit and (dataclasses.is_dataclass(result) or hasattr(result, "model_fields"))
+    stays = [deed for deed in talk.work_after(0) if deed.stays or talk.no_return]
     details = {
         "result": result,
-        "undone if rejected": [str(deed) for deed in talk.work_of(0) if not deed.stays],
-        "stays": [str(deed) for deed in talk.work_of(0) if deed.stays],
+        "undone if rejected": [str(deed) for deed in talk.work_after(0) if deed not in stays],
+        "stays": [str(deed) for deed in stays],
     }
     title = policy.title or f"Accept the result of {talk.agent.name}"
-    asking = asyncio.ensure_future(_decision(policy, result if editable else None, title, details))
+    asking = asyncio.ensure_future(decision_on(policy, result if editable else None, title, details))
     undoing = asyncio.ensure_future(receive(UndoTo, name=UNDO)) if not talk.depth else None
     waiting = [asking] if undoing is None else [asking, undoing]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -161,18 +162,3 @@ async def reviewed(talk: Conversation, result: Any) -> Any:
         why = decision.reason or "no reason given"
         raise ResultRejected(f"agent {talk.agent.name!r}: {decision.by} has rejected the result: {why}")
     return result if decision.values is None else decision.values
-
-
-def _decision(policy: Any, form: Any, title: str, details: Any) -> Any:
-    return approval(
-        form,
-        title=title[:500],
-        details=details,
-        approvers=policy.approvers,
-        requested_by=policy.requested_by,
-        quorum=policy.quorum,
-        timeout=policy.timeout,
-        remind_every=policy.remind_every,
-        escalate_to=policy.escalate_to,
-        escalate_after=policy.escalate_after,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import Field
@@ -20,7 +20,8 @@ class UndoTo:
 
     `turn` is the last turn whose work stays; 0 undoes all of it. `reason` is told to the model.
     Send it by `coordinator.signal(run_id, "amends.undo", UndoTo(turn=2, reason="..."))`; it is taken before
-    the next question to the model, or while the result waits for its review.
+    the next question to the model, or while the result waits for its review. Beyond a point of no return
+    (a pivot that has landed) nothing is undone.
     """
 
     turn: Annotated[int, Field(ge=0)]
@@ -28,16 +29,19 @@ class UndoTo:
 
 
 async def undo_to(talk: Conversation, wanted: UndoTo) -> None:
-    """Undo what was done after a turn, the last turn first (S7), and tell the model (A9)."""
+    """Undo what was done after a turn, the last turn first (S7), and tell the model (A9).
+
+    What was done before a point of no return stays (S14).
+    """
+    last = max(wanted.turn, talk.no_return)
     for turn, scope in reversed(list(talk.scopes)):
-        if turn > wanted.turn:
+        if turn > last:
             await scope.undo()
-    talk.scopes = [(turn, scope) for turn, scope in talk.scopes if turn <= wanted.turn]
-    work = talk.work_of(wanted.turn)
-    undone, stays = [deed for deed in work if not deed.stays], [deed for deed in work if deed.stays]
+    talk.scopes = [(turn, scope) for turn, scope in talk.scopes if turn <= last]
+    undone = [deed for deed in talk.work_after(last) if not deed.stays]
     for deed in undone:
         deed.undone = True
-    talk.note(told(wanted, undone, stays))
+    talk.note(told(replace(wanted, turn=last), undone, talk.work_after(wanted.turn)))
     talk.repairs = 0
 
 

@@ -466,7 +466,7 @@ async def test_a_conversation_is_handed_over_with_all_that_was_said(database_url
         (Budget(tool_calls=2, turns=9), "9 turns", 9),
         (Budget(input_tokens=25), "25 input tokens", 3),
         (Budget(output_tokens=5), "5 output tokens", 1),
-        (Budget(cost=Decimal("0.05")), "0.05 cost", 3),
+        (Budget(cost=Decimal("0.05")), "0.05 US dollars", 3),
     ],
 )
 @on_a_loop
