@@ -16,13 +16,16 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format bench soak planted lock clean
+.PHONY: help demo demo-agent test check format bench soak planted lock clean
 
 help: ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(ready) ## Kill a shop in mid-order, again and again, and see that it makes amends.
 	$(bin)/python examples/order_fulfilment/demo.py $(ARGS)
+
+demo-agent: $(ready) ## Kill an agent while it waits for its approval, and undo another (ARGS="--wait 60").
+	$(bin)/python examples/refund_agent/demo.py $(ARGS)
 
 test: $(ready) ## Run the tests in parallel (ARGS="-k lease" for some of them).
 	$(bin)/pytest -n auto --dist loadgroup $(ARGS)

@@ -66,7 +66,9 @@ def _granted(history: History, entry: Entry) -> StepRecord:
 
 
 def _approval(history: History, entry: Entry) -> None:
-    ref, request = entry.ref or 0, Request.from_json(entry.payload or b"{}")
+    # A journal may be read without payloads, to see what is owed.
+    request = Request(entry.name or "") if entry.payload is None else Request.from_json(entry.payload)
+    ref = entry.ref or 0
     history.approvals[ref] = ApprovalRecord(ref, entry.meta["id"], request, entry.at)
 
 

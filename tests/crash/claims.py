@@ -154,7 +154,8 @@ def _decided(story: Story, _history: History) -> Iterator[str]:
         if outcomes != wanted and (outcomes or not turned):
             yield f"A10: approval {row.id} is {row.status}, and the run has heard {outcomes}"
         by = [vote.by for vote in row.votes]
-        if len(by) != len(set(by)) or (row.status is ApprovalStatus.APPROVED) != (len(by) >= row.quorum):
+        yes = sum(vote.approved for vote in row.votes)
+        if len(by) != len(set(by)) or (row.status is ApprovalStatus.APPROVED) != (yes >= row.quorum):
             yield f"A10: approval {row.id} is {row.status} by the votes of {by}"
         if row.status is ApprovalStatus.EXPIRED and row.expires_at is not None:
             late = [vote.by for vote in row.votes if vote.at >= row.expires_at]

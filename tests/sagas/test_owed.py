@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from amends.sagas import Coordinator, NoEffect, Owed, RecordUnreadable, Retry, Undo, saga, sleep, step
+from amends.sagas import (
+    Coordinator,
+    NoEffect,
+    Owed,
+    RecordUnreadable,
+    Retry,
+    Undo,
+    approval,
+    saga,
+    sleep,
+    step,
+)
 from amends.sagas.registry import HANDLERS
 from tests.sagas.running import ONCE, ended, on_a_loop, parked
 
@@ -63,6 +74,20 @@ async def fails() -> None:
     await book("hotel")
     await book("flight")
     raise ValueError
+
+
+@saga(name="owed.asks")
+async def asks() -> None:
+    await book("hotel")
+    await approval(title="Keep it?", details="x" * 10)
+
+
+@on_a_loop
+async def test_a_run_that_waits_for_an_approval_is_counted(database_url: str) -> None:
+    async with Coordinator(database_url) as coordinator:
+        await coordinator.start(asks)
+        await coordinator.run_until_idle()
+        assert told(await coordinator.owed()) == [("owed.unbook@1", 1)]
 
 
 def told(owed: list[Owed]) -> list[tuple[str, int]]:

@@ -49,13 +49,19 @@ class Talk:
         message, usage = _mapping(answer.get("message")), _mapping(answer.get("usage"))
         if not message or not usage:
             return {}
+        given = message.get("calls")
         calls = [
-            {"tool": str(call.get("name")), "arguments": _decoded(call.get("arguments"))}
-            for call in map(_mapping, message.get("calls") or ())
+            {"tool": str(call.get("name")), "arguments": _decoded(str(call.get("arguments")))}
+            for call in map(_mapping, given if isinstance(given, list) else ())
         ]
         self._called.update(call["tool"] for call in calls)
-        told = {"text": message.get("text") or "", "refusal": message.get("refusal"), "calls": calls}
-        tokens = {name: usage.get(name) or 0 for name in TOKENS}
+        refusal = message.get("refusal")
+        told = {
+            "text": str(message.get("text") or ""),
+            "refusal": None if refusal is None else str(refusal),
+            "calls": calls,
+        }
+        tokens = {name: count if isinstance(count := usage.get(name), int) else 0 for name in TOKENS}
         return {"answer": {**told, "finish": answer.get("finish"), "model": answer.get("model"), **tokens}}
 
 
@@ -106,7 +112,7 @@ def usage_of(answers: Iterable[Told]) -> Told | None:
         "answers": len(given),
         "models": sorted({str(answer["model"]) for answer in given}),
         **{name: used[name] for name in TOKENS},
-        "cost": f"{sum(known, Decimal(0)):f}" if len(known) == len(costs) else None,
+        "cost": f"{sum(known, Decimal(0)).normalize():f}" if len(known) == len(costs) else None,
     }
 
 

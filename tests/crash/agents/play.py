@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import time
 from datetime import timedelta
 from typing import Any
 
 from amends.agents import UndoTo
-from amends.sagas import ActionRefused, Approval, Coordinator, Run, RunEnded, RunFailed, RunParked
+from amends.sagas import ActionRefused, Approval, Coordinator, Run, RunEnded, RunFailed, RunParked, Status
 from tests.crash.agents.travel import LINE, TRIP
 from tests.crash.callers import LOOK_S
 from tests.crash.plays import ENDED, PARKED, PLAYS, RESULT_S, Spec
 
 PERSON = "kim"
+GIVEN = "Book a trip to Oslo."
 
 
 async def work_for_agent(spec: Spec) -> int:
     """Start the agent's run, or go on with it, and decide what it asks, until it has ended."""
-    LINE.open(spec["model_url"], spec["api"], spec["run"], spec["participant"].points)
-    async with Coordinator(
-        spec["url"],
-        resources=spec["participant"],
-        lease=timedelta(milliseconds=spec["lease_ms"]),
-        grace=timedelta(seconds=2),
-        poison_after=5,
-    ) as coordinator:
-        run = await coordinator.start(TRIP, "Book a trip to Oslo.", id=spec["run"])
+    async with _coordinator(spec) as coordinator:
+        run = await coordinator.start(TRIP, GIVEN, id=spec["run"])
         deciding = asyncio.create_task(_decide_all(coordinator, run, spec["act"]))
         try:
             await run.result(timeout=RESULT_S)
@@ -39,6 +36,30 @@ async def work_for_agent(spec: Spec) -> int:
             with contextlib.suppress(asyncio.CancelledError):
                 await deciding
     return ENDED
+
+
+async def wait_for_agent(spec: Spec) -> int:
+    """Drive the agent's run until it waits for a person and nothing is due, and be killed then."""
+    async with _coordinator(spec) as coordinator:
+        run = await coordinator.start(TRIP, GIVEN, id=spec["run"])
+        await coordinator.run_until_idle()
+        assert await run.status() == Status.WAITING
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ENDED
+
+
+def _coordinator(spec: Spec) -> Coordinator:
+    """Make a coordinator whose time is ahead of the real one by so many milliseconds."""
+    LINE.open(spec["model_url"], spec["api"], spec["run"], spec["participant"].points)
+    ahead = spec.get("ahead_ms", 0)
+    return Coordinator(
+        spec["url"],
+        resources=spec["participant"],
+        lease=timedelta(milliseconds=spec["lease_ms"]),
+        grace=timedelta(seconds=2),
+        poison_after=5,
+        clock=(lambda: time.time_ns() // 1_000_000 + ahead) if ahead else None,
+    )
 
 
 async def _decide_all(coordinator: Coordinator, run: Run[Any], act: str) -> None:
@@ -65,3 +86,4 @@ async def _decide(coordinator: Coordinator, run: Run[Any], asked: Approval, act:
 
 
 PLAYS["agent"] = work_for_agent
+PLAYS["waiting agent"] = wait_for_agent

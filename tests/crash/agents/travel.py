@@ -97,7 +97,7 @@ async def look(what: str) -> str:
     return await world().read(what)
 
 
-@tool(name="trip_pay", approval="always", retry=AGAIN, timeout=QUICK)
+@tool(name="trip_pay", approval=ApprovalPolicy(remind_every=timedelta(days=7)), retry=AGAIN, timeout=QUICK)
 async def pay(what: str) -> str:
     """Pay. People have to approve it."""
     return await world().apply(what)
