@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
@@ -43,9 +43,9 @@ class Agent(Saga[[Any], O], Generic[O]):
     fit is given back to the model, `repairs` times. `budget` bounds what may be used up. `stop_when` gets
     each `Turn` from the second on and says whether the model has to come to its answer, without tools;
     `prepare_turn` may give another `Turn` than it gets. Both are pure functions, called again on replay.
-    `review` has people accept the result; rejecting it undoes everything. `parallel` bounds the tools at work
-    at once, `retry` and `timeout` are those of the model's calls, `options` go to the provider, `prices`
-    replace list prices.
+    `review` has people accept the result; rejecting it undoes everything, unless a pivot has landed.
+    `parallel` bounds the tools at work at once, `retry` and `timeout` are those of the model's calls,
+    `options` go to the provider, `prices` replace list prices.
     Raises `DefinitionError`.
 
     >>> helper = Agent("helper", model=OpenAIModel("gpt-5-mini"), tools=[find_order, refund])
@@ -57,7 +57,7 @@ class Agent(Saga[[Any], O], Generic[O]):
         self: Agent[str],
         name: str,
         *,
-        model: Model | Iterable[Model],
+        model: Model | Sequence[Model],
         instructions: str | Callable[[Any], str] = "",
         tools: Iterable[AnyTool] = (),
         input_type: Any = str,
@@ -79,7 +79,7 @@ class Agent(Saga[[Any], O], Generic[O]):
         self,
         name: str,
         *,
-        model: Model | Iterable[Model],
+        model: Model | Sequence[Model],
         output_type: type[O],
         instructions: str | Callable[[Any], str] = "",
         tools: Iterable[AnyTool] = (),
@@ -101,7 +101,7 @@ class Agent(Saga[[Any], O], Generic[O]):
         self,
         name: str,
         *,
-        model: Model | Iterable[Model],
+        model: Model | Sequence[Model],
         output_type: Any = str,
         instructions: str | Callable[[Any], str] = "",
         tools: Iterable[AnyTool] = (),

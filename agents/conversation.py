@@ -72,6 +72,8 @@ class Conversation:
         for number, call in enumerate(message.calls):
             fresh = call.id and call.id not in self.ids
             call_id = call.id if fresh else f"call_{self.turn}_{number}"
+            while call_id in self.ids:  # a model may have guessed it
+                call_id += "_"
             self.ids.add(call_id)
             calls.append(call if fresh else replace(call, id=call_id))
         if tuple(calls) != message.calls:

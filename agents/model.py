@@ -82,6 +82,8 @@ class Model(Protocol):
     @property
     def name(self) -> str:
         """The model's name, as it stands in journals, traces and price tables."""
+        ...
 
     async def answer(self, request: ModelRequest) -> ModelAnswer:
         """Answer one request."""
+        ...

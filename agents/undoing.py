@@ -59,7 +59,7 @@ def told(wanted: UndoTo, undone: list[Deed], stays: list[Deed]) -> str:
 
 
 async def asked_to_undo(talk: Conversation) -> UndoTo | None:
-    """Give what people have asked for, if they have; only of the agent that the run is about."""
+    """Give what people want undone, if they have said so; sub-agents aren't asked."""
     if talk.depth:
         return None
     try:

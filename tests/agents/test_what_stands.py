@@ -14,6 +14,7 @@ from amends.agents import (
     BudgetExhausted,
     ModelMessage,
     ScriptedModel,
+    ToolCall,
     UndoTo,
     agent_tool,
     tool,
@@ -133,3 +134,14 @@ async def test_who_gave_no_more_is_named(sqlite_url: str) -> None:
         assert isinstance(error, BudgetExhausted)
         assert "the budget of 1 turns is used up, and ann gave no more" in str(error)
     assert WORLD == ["book a", "unbook a"]
+
+
+@on_a_loop
+async def test_an_id_that_a_model_has_guessed_is_given_to_no_other_call(sqlite_url: str) -> None:
+    """A11: the id that we would make is taken by the model's own call."""
+    guessed = [call("book", id="call_1_1", what="a"), ToolCall("", "book", '{"what": "b"}')]
+    model = ScriptedModel([guessed, "done"], by="turn")
+    made = Agent("stands.guessed", model=model, tools=[book])
+    async with Coordinator(sqlite_url) as coordinator:
+        assert await (await coordinator.start(made, "go")).result(30) == "done"
+    assert sorted(WORLD) == ["book a", "book b"]
