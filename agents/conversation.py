@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from amends.agents.budget import Ledger
@@ -56,6 +58,8 @@ class Conversation:
     no_return: int = 0
     allowed: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
+    hash: Any = field(default_factory=hashlib.sha256, repr=False)
+    hashed: int = 0
     results: dict[str, ToolMessage] = field(default_factory=dict)
 
     def say(self, message: Message) -> None:
@@ -86,6 +90,13 @@ class Conversation:
         """Make the message that tells a model what became of a call."""
         told = self.results[call.id] = ToolMessage(call.id, call.name, text, failed)
         return told
+
+    def said(self) -> str:
+        """Give the digest of all messages so far; each is hashed once, however long it gets."""
+        for message in self.messages[self.hashed :]:
+            self.hash.update(json.dumps(asdict(message), sort_keys=True).encode())
+        self.hashed = len(self.messages)
+        return str(self.hash.hexdigest())
 
     @property
     def last_text(self) -> str:

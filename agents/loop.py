@@ -103,7 +103,9 @@ async def answered(talk: Conversation, turn: Turn) -> ModelAnswer:
     request = ModelRequest(turn.instructions, tuple(talk.messages), turn.tools, turn.output, turn.options)
     for choice, model in enumerate(models):
         try:
-            found: Answered = await agent.model_call.put(talk.turn, choice, Question(model, request))
+            found: Answered = await agent.model_call.put(
+                talk.turn, choice, Question(model, request, talk.said())
+            )
             return found.answer
         except Exception:
             if choice + 1 == len(models):

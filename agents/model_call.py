@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -34,10 +34,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a call of a model is handed in memory: whom to ask, and what."""
+    """What a call of a model is handed in memory: whom to ask, what, and the digest of all its messages."""
 
     model: Model
     request: ModelRequest
+    said: str
 
 
 async def ask(turn: int, choice: int) -> Answered:
@@ -45,8 +46,8 @@ async def ask(turn: int, choice: int) -> Answered:
     del turn, choice
     question: Question = current_step().beside
     answer = await question.model.answer(question.request)
-    digest = hashlib.sha256(REQUEST.dump_json(question.request)).hexdigest()
-    return Answered(answer, digest)
+    rest = REQUEST.dump_json(replace(question.request, messages=()))
+    return Answered(answer, hashlib.sha256(question.said.encode() + rest).hexdigest())
 
 
 class ModelCall(Step[[int, int], Answered]):
