@@ -120,7 +120,7 @@ def pay_back(undo: Undo[int], db: Connection, id: str, cents: int) -> None:
     db.execute(insert(PAYMENTS).values(order_id=id, cents=-cents))
 
 
-@transaction
+@transaction(name="shop.ship")
 def ship(db: Connection, id: str) -> None:
     """Hand the parcel over."""
     db.execute(update(ORDERS).where(ORDERS.c.id == id).values(state="shipped"))

