@@ -92,13 +92,13 @@ class Rejected(Fatal):
     """Nobody approved the order."""
 
 
-@transaction
+@transaction(name="shop.reserve")
 def reserve(db: Connection, id: str, order: Order) -> None:
     """Take note that the order is being worked on; its articles were taken off the shelf with it."""
     db.execute(update(ORDERS).where(ORDERS.c.id == id).values(state="accepted"))
 
 
-@reserve.compensation
+@reserve.compensation(name="shop.put_back")
 def put_back(undo: Undo[None], db: Connection, id: str, order: Order) -> None:
     """Put the articles back on the shelf."""
     shelf = update(SHELVES).where(SHELVES.c.article == order.article)
@@ -106,7 +106,7 @@ def put_back(undo: Undo[None], db: Connection, id: str, order: Order) -> None:
     db.execute(update(ORDERS).where(ORDERS.c.id == id).values(state="given up"))
 
 
-@transaction
+@transaction(name="shop.take_payment")
 def take_payment(db: Connection, id: str, cents: int) -> int:
     """Book the payment."""
     booked = insert(PAYMENTS).values(order_id=id, cents=cents).returning(PAYMENTS.c.number)
@@ -114,7 +114,7 @@ def take_payment(db: Connection, id: str, cents: int) -> int:
     return number
 
 
-@take_payment.compensation
+@take_payment.compensation(name="shop.pay_back")
 def pay_back(undo: Undo[int], db: Connection, id: str, cents: int) -> None:
     """Book it back."""
     db.execute(insert(PAYMENTS).values(order_id=id, cents=-cents))
@@ -126,7 +126,7 @@ def ship(db: Connection, id: str) -> None:
     db.execute(update(ORDERS).where(ORDERS.c.id == id).values(state="shipped"))
 
 
-@saga
+@saga(name="shop.sell")
 async def sell(id: str, order: Order) -> str:
     """Have a large order approved, take the payment, and ship it."""
     await reserve(id, order)

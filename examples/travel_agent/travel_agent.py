@@ -75,37 +75,37 @@ def agency() -> Agency:
 
 
 @tool
-async def book_flight(city: str) -> str:
+async def reserve_flight(city: str) -> str:
     """Book a flight there and back."""
     return agency().book("flight", 380)
 
 
-@book_flight.compensation
-async def cancel_flight(undo: Undo[str], city: str) -> None:
+@reserve_flight.compensation
+async def release_flight(undo: Undo[str], city: str) -> None:
     """Give the seat up."""
     agency().cancel(undo)
 
 
 @tool
-async def book_hotel(city: str, nights: int) -> str:
+async def reserve_hotel(city: str, nights: int) -> str:
     """Book a room."""
     return agency().book("hotel", 150 * nights)
 
 
-@book_hotel.compensation
-async def cancel_hotel(undo: Undo[str], city: str, nights: int) -> None:
+@reserve_hotel.compensation
+async def release_hotel(undo: Undo[str], city: str, nights: int) -> None:
     """Give the room up."""
     agency().cancel(undo)
 
 
 @tool
-async def book_car(city: str) -> str:
+async def reserve_car(city: str) -> str:
     """Rent a car for the whole stay."""
     return agency().book("car", 180)
 
 
-@book_car.compensation
-async def cancel_car(undo: Undo[str], city: str) -> None:
+@reserve_car.compensation
+async def release_car(undo: Undo[str], city: str) -> None:
     """Give the car back."""
     agency().cancel(undo)
 
@@ -116,7 +116,7 @@ def travel_agent(model: Model) -> Agent[Trip]:
         "travel_agent",
         model=model,
         instructions="Book what the traveller asks for, each thing once. Then say what it is, and the price.",
-        tools=[book_flight, book_hotel, book_car],
+        tools=[reserve_flight, reserve_hotel, reserve_car],
         output_type=Trip,
         budget=Budget(turns=10, tool_calls=10),
         review=ApprovalPolicy(title="Keep the trip?", timeout=7 * DAY, remind_every=2 * DAY, edit=False),

@@ -35,7 +35,7 @@ class Line(BaseModel):
 
 
 @tool(effect="read")
-def place_order(
+def place_an_order(
     order: int,
     lines: list[Line],
     colour: Colour = Colour.RED,
@@ -63,7 +63,7 @@ def weigh(weight: float, note: Any = None) -> str:
     return ""
 
 
-TOOLS = Toolset([place_order, weigh], "helper")
+TOOLS = Toolset([place_an_order, weigh], "helper")
 ORDER = '{"order": 7, "lines": []}'
 
 
@@ -72,11 +72,11 @@ def read(name: str, text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["Place_order", "place-order", "place_order ", "\u0440lace_order", "", "\ud800", "other"]
+    "name", ["Place_order", "place-order", "place_an_order ", "\u0440lace_order", "", "\ud800", "other"]
 )
 def test_a_tool_that_is_not_there_is_told_with_those_that_are(name: str) -> None:
     """A1: a changed case or a look-alike letter names no tool."""
-    with pytest.raises(Misfit, match="there are: place_order, weigh_things") as told:
+    with pytest.raises(Misfit, match="there are: place_an_order, weigh_things") as told:
         TOOLS.read(ToolCall("c1", name, ORDER))
     str(told.value).encode()
 
@@ -125,7 +125,7 @@ def test_a_model_is_told_all_that_does_not_fit_at_once_up_to_a_bound() -> None:
     """A1: one attempt is enough to mend everything; a long list of mistakes costs few tokens."""
     lines = ", ".join(["{}"] * 50)
     with pytest.raises(Misfit) as told:
-        read("place_order", f'{{"order": "seven", "lines": [{lines}]}}')
+        read("place_an_order", f'{{"order": "seven", "lines": [{lines}]}}')
     assert "order: Input should be a valid integer" in str(told.value)
     assert "lines.0.Article: Field required" in str(told.value)
     assert str(told.value).endswith("; and 31 more")
@@ -133,21 +133,21 @@ def test_a_model_is_told_all_that_does_not_fit_at_once_up_to_a_bound() -> None:
 
 def test_a_number_written_as_text_is_taken_for_what_it_means() -> None:
     """Section 6: models write "7" for 7; a refusal would cost a turn and tell them nothing."""
-    assert read("place_order", '{"order": "7", "lines": []}')["order"] == 7
+    assert read("place_an_order", '{"order": "7", "lines": []}')["order"] == 7
 
 
 def test_what_is_taken_is_what_the_journal_gives_back() -> None:
     """A10: arguments are shown, approved, recorded and executed as one and the same value."""
     arguments = read(
-        "place_order",
+        "place_an_order",
         '{"order": 7, "lines": [{"Article": "kettle"}], "tags": ["b", "a"], "seal": "AP8=",'
         ' "price": "2.50", "by": "2030-01-02"}',
     )
     assert arguments["seal"] == b"\x00\xff"
-    record = place_order.arguments.encode_named(arguments)
-    assert place_order.parameters.encoded(arguments) == record
-    assert place_order.arguments.decode(record) == arguments
-    assert place_order.parameters.checked(record) == arguments
+    record = place_an_order.arguments.encode_named(arguments)
+    assert place_an_order.parameters.encoded(arguments) == record
+    assert place_an_order.arguments.decode(record) == arguments
+    assert place_an_order.parameters.checked(record) == arguments
 
 
 def test_arguments_that_never_settle_are_refused() -> None:
@@ -187,7 +187,7 @@ def test_a_default_is_a_part_of_what_is_approved_and_shared_by_nobody() -> None:
 
 
 def digest(text: str) -> str:
-    return digest_of("place_order", place_order.parameters.encoded(read("place_order", text)))
+    return digest_of("place_an_order", place_an_order.parameters.encoded(read("place_an_order", text)))
 
 
 def test_the_digest_is_of_what_is_meant_and_of_nothing_else() -> None:
@@ -202,7 +202,7 @@ def test_the_digest_is_of_what_is_meant_and_of_nothing_else() -> None:
         '{"order": 7, "lines": [], "more": {}}',
     ]
     assert len({digest(text) for text in (ORDER, *others)}) == 1 + len(others)
-    assert digest_of("weigh_things", b"{}") != digest_of("place_order", b"{}")
+    assert digest_of("weigh_things", b"{}") != digest_of("place_an_order", b"{}")
 
 
 def test_the_digest_and_the_schema_are_the_same_in_every_process() -> None:
@@ -233,7 +233,7 @@ print(record, digest_of("pack", record), made.spec)
 @given(anything.map(json.dumps) | texts)
 def test_whatever_a_model_writes_it_is_taken_or_told(text: str) -> None:
     """A1: `read` gives arguments or raises `Misfit`, and nothing else."""
-    for name in ("place_order", "weigh_things"):
+    for name in ("place_an_order", "weigh_things"):
         try:
             read(name, text)
         except Misfit as told:
@@ -269,14 +269,14 @@ CALLS = st.fixed_dictionaries(
 def test_a_call_that_is_taken_survives_the_journal_as_it_is(call: dict[str, Any]) -> None:
     """A10: the function gets what was read, and the digest of the record is the digest of the call."""
     try:
-        arguments = read("place_order", json.dumps(call))
+        arguments = read("place_an_order", json.dumps(call))
     except Misfit:
         return
-    record = place_order.arguments.encode_named(arguments)
-    decoded = place_order.arguments.decode(record)
+    record = place_an_order.arguments.encode_named(arguments)
+    decoded = place_an_order.arguments.decode(record)
     assert decoded == arguments
-    assert place_order.parameters.encoded(decoded) == record
-    assert place_order.parameters.checked(record) == arguments
+    assert place_an_order.parameters.encoded(decoded) == record
+    assert place_an_order.parameters.checked(record) == arguments
 
 
 @given(CALLS)
@@ -286,5 +286,5 @@ def test_what_fits_the_schema_in_the_plainest_way_is_taken(call: dict[str, Any])
         call.pop(name, None)
     for line in call["lines"]:
         line.pop("weight", None)
-    if Draft202012Validator(place_order.spec.schema).is_valid(call):
-        read("place_order", json.dumps(call))
+    if Draft202012Validator(place_an_order.spec.schema).is_valid(call):
+        read("place_an_order", json.dumps(call))

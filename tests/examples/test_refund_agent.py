@@ -127,6 +127,7 @@ def without_numbers(line: str) -> str:
     return re.sub(differs, "…", line)
 
 
+@pytest.mark.soak
 def test_people_may_decide_otherwise_from_another_terminal(tmp_path: Path) -> None:
     """A1, A10: a rejected call is told to the model; the result is accepted all the same."""
     with demo(tmp_path, PATIENT) as program:
@@ -140,6 +141,7 @@ def test_people_may_decide_otherwise_from_another_terminal(tmp_path: Path) -> No
     assert part(program.lines, "What the refund service")[0] == "1002 49.90 paid, asked for 1 x"
 
 
+@pytest.mark.soak
 def test_books_that_do_not_bear_it_out_are_found(tmp_path: Path) -> None:
     with demo(tmp_path, "5") as program:
         program.line_with("Refund 149.90")
@@ -151,6 +153,7 @@ def test_books_that_do_not_bear_it_out_are_found(tmp_path: Path) -> None:
     assert program.lines[-1] == "Something is wrong, see above."
 
 
+@pytest.mark.soak
 def test_another_server_is_asked_where_the_environment_names_it(tmp_path: Path) -> None:
     script = json.loads((EXAMPLES / "refund_agent" / "script.json").read_text(encoding="utf-8"))
     with ModelServer(*script["answers"]) as server:

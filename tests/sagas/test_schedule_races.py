@@ -42,16 +42,16 @@ async def test_however_many_workers_tick_each_occurrence_starts_one_run(
         ]
         for number in range(10):
             await workers[0].schedules.put(f"s{number}", noted, every=MINUTE, overlap=overlap)
-        for _ in range(5):
+        for _ in range(3):
             clock.advance(MINUTE)
             await asyncio.gather(*(worker.run_until_idle() for worker in workers))
         runs = await workers[0].list(limit=1_000)
         schedules = await workers[1].schedules.list()
-        expected = {clock.now - MINUTE * back for back in range(5)}
+        expected = {clock.now - MINUTE * back for back in range(3)}
         for schedule in schedules:
             assert {run.scheduled_for for run in runs if run.id.startswith(f"{schedule.id}@")} == expected
-        assert [(s.started, s.skipped) for s in schedules] == [(5, 0)] * 10
-        assert len(runs) == 50
+        assert [(s.started, s.skipped) for s in schedules] == [(3, 0)] * 10
+        assert len(runs) == 30
 
 
 @on_a_loop
