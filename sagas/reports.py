@@ -48,6 +48,9 @@ def _started(
     handling: Handling[Any], row: RunRow, seq: int, now: int, facts: dict[str, Any], result: bytes | None
 ) -> list[NewRun]:
     """Make a run for each handler. Its id is the run's and the number of the entry that it tells of."""
+    handlers = list(handling)
+    if not handlers:
+        return []
     at = dt.datetime.fromtimestamp(now / 1000, dt.UTC)
     said = {"run_id": row.id, "saga": row.saga, "version": row.version, "at": at, **safe(facts)}
     # The result as it stands in the journal: nothing of it is to change on its way.
@@ -61,7 +64,7 @@ def _started(
             now,
             queue=row.queue,
         )
-        for handler in handling
+        for handler in handlers
     ]
 
 
