@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 ARGS ?=
 SEED ?= 1
+# Half of the tests' time is waiting: for processes that die, for leases that end.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null) && echo $$((2 * cores)) || echo auto)
 kills := build/kills
 bin := $(VENV)/bin
 ready := $(VENV)/.ready
@@ -12,6 +14,8 @@ export UV_PYTHON_DOWNLOADS := never
 # Tests start hundreds of processes: without bytecode each of them compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+# Logfire is here to be tested with, not to be loaded by every process that uses pydantic.
+export PYDANTIC_DISABLE_PLUGINS := __all__
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,7 +32,7 @@ demo-agent: $(ready) ## Kill an agent while it waits for its approval, and undo 
 	$(bin)/python examples/refund_agent/demo.py $(ARGS)
 
 test: $(ready) ## Run the tests in parallel (ARGS="-k lease" for some of them).
-	$(bin)/pytest -n auto --dist loadgroup $(ARGS)
+	$(bin)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: $(ready) ## Lint, check the format, both type checkers, and who may import whom.
 	$(bin)/ruff check .

@@ -32,6 +32,7 @@ from amends.agents.model_errors import (
 from amends.agents.openai_model import OpenAIModel
 from amends.agents.parameters import Misfit, digest_of
 from amends.agents.prices import PRICES, Price, cost, price_of
+from amends.agents.reading import read_result
 from amends.agents.scripted import Scripted, ScriptedModel
 from amends.agents.structured import Structured
 from amends.agents.tool import Tool, tool
@@ -95,6 +96,7 @@ __all__ = [
     "handoff",
     "openai_messages",
     "price_of",
+    "read_result",
     "saga_tool",
     "sleeping",
     "tool",

@@ -16,6 +16,7 @@ from amends.agents.model_call import ModelCall
 from amends.agents.output import Output
 from amends.agents.prices import Price, price_of
 from amends.agents.toolset import AnyTool, Toolset
+from amends.agents.trace_words import AgentWords, ModelWords
 from amends.agents.turn_plan import Turn
 from amends.agents.undoing import UNDO, UndoTo
 from amends.sagas import checked
@@ -144,6 +145,7 @@ class Agent(Saga[[Any], O], Generic[O]):
             names={},
         )
         self.model_call = ModelCall(name, retry, timeout)
+        self.words, self.model_call.words = AgentWords(name), ModelWords(self)
         self.signals.learn(UNDO, UndoTo)
         SAGAS.add((self.name, self.version), self, self.fn, file=sys._getframe(1).f_code.co_filename)  # noqa: SLF001 - where it is defined
 
@@ -175,7 +177,7 @@ class Agent(Saga[[Any], O], Generic[O]):
 
 def _body(agent: Agent[Any], input_type: Any, output_type: Any) -> Callable[[Any], Coroutine[Any, Any, Any]]:
     async def body(input: Any) -> Any:
-        return await work(agent, input)
+        return await work(agent, input, own=True)
 
     body.__annotations__ = {"input": input_type, "return": output_type}
     return body

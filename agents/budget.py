@@ -11,7 +11,7 @@ from typing import Any
 
 from amends.agents.approval_policy import ApprovalPolicy
 from amends.agents.model import ModelAnswer
-from amends.agents.prices import Price, cost
+from amends.agents.prices import Price, cost, price_of
 from amends.sagas import checked
 from amends.sagas.errors import DefinitionError
 
@@ -79,13 +79,25 @@ class Ledger:
         self.used: dict[str, Any] = dict.fromkeys(COUNTED, 0)
         self.used["cost"] = Decimal(0)
 
-    def asked(self, answer: ModelAnswer) -> None:
-        """Note a model's answer."""
+    def asked(self, answer: ModelAnswer, model: str) -> None:
+        """Note the answer of the model that was asked; a server may call it otherwise."""
         usage = answer.usage
         self._add("turns", 1)
         self._add("input_tokens", usage.input_tokens)
         self._add("output_tokens", usage.output_tokens)
-        self._add("cost", cost(answer.model, usage, prices=self.prices) or Decimal(0))
+        name = answer.model if self.price_of(answer.model) is not None else model
+        prices = None if (price := self.price_of(name)) is None else {name: price}
+        self._add("cost", cost(name, usage, prices=prices) or Decimal(0))
+
+    def price_of(self, model: str) -> Price | None:
+        """Give what a model costs, as this agent or one above it says; None where nobody knows."""
+        found = price_of(model, prices=self.prices)
+        return found if found is not None or self.above is None else self.above.price_of(model)
+
+    @property
+    def counts_cost(self) -> bool:
+        """Whether this agent's budget, or that of one above it, bounds what may be spent."""
+        return self.budget.cost is not None or (self.above is not None and self.above.counts_cost)
 
     def called(self) -> None:
         """Note a tool's call."""

@@ -16,7 +16,7 @@ from amends.agents.asking import decision_on
 from amends.agents.conversation import Conversation
 from amends.agents.model import ToolSpec
 from amends.agents.parameters import Misfit, Parameters
-from amends.agents.tool import LIMIT, cut, named
+from amends.agents.tool import LIMIT, named
 from amends.sagas.context import now, sleep_until
 from amends.sagas.errors import DefinitionError, NoEffect
 from amends.sagas.saga import Saga, as_saga
@@ -42,8 +42,10 @@ class InBody:
         *,
         undone: bool = False,
         approval: Approves = None,
+        limit: int = LIMIT,
     ) -> None:
         self.name = named(name, "a tool of the body")
+        self.limit = limit
         self.description = description
         self.parameters = parameters
         self.undone = undone
@@ -65,9 +67,9 @@ class InBody:
         return self._policy if self._policy is not None and self._policy.needed(arguments) else None
 
     async def carry_out(self, talk: Conversation, arguments: Mapping[str, Any]) -> str:
-        """Do it, and give what the model is told."""
+        """Do it, and give what there is to tell."""
         told = await self._carried(talk, arguments)
-        return cut(told if isinstance(told, str) else to_json(told).decode(), LIMIT)
+        return told if isinstance(told, str) else to_json(told).decode()
 
 
 def ask_person(
@@ -107,7 +109,7 @@ def ask_person(
         said = decision.values if decision.values is not None else decision.reason
         return {"approved": decision.approved, "by": decision.by, "answer": said}
 
-    return InBody(name, description, _parameters(question, name), carried)
+    return InBody(name, description, parameters_of(question, name), carried)
 
 
 def sleeping(*, name: str = "sleep_until", longest: dt.timedelta = dt.timedelta(days=365)) -> InBody:
@@ -129,7 +131,7 @@ def sleeping(*, name: str = "sleep_until", longest: dt.timedelta = dt.timedelta(
         await sleep_until(until)
         return f"it is {now().isoformat()} now"
 
-    return InBody(name, "Pause until a moment, then go on.", _parameters(moment, name), carried)
+    return InBody(name, "Pause until a moment, then go on.", parameters_of(moment, name), carried)
 
 
 def saga_tool(
@@ -181,14 +183,14 @@ def agent_tool(
 
     called = agent.name if name is None else name
     text = f"Give a task to the agent {agent.name}." if description is None else description
-    return InBody(called, text, _parameters(task, called), carried, undone=True, approval=approval)
+    return InBody(called, text, parameters_of(task, called), carried, undone=True, approval=approval)
 
 
 def handoff(agent: Agent[Any], *, name: str | None = None, description: str | None = None) -> InBody:
     """Make a tool by which a model hands its conversation over: from the next turn on, `agent` has it.
 
-    The transcript, the budget and what can be undone stay as they are; instructions, models, tools and review
-    are the other's. Its output type has to be that of the agent that hands over.
+    The transcript, the budget and what can be undone stay as they are; instructions, models, prices, tools
+    and review are the other's. Its output type has to be that of the agent that hands over.
     Raises `DefinitionError`.
     """
 
@@ -199,14 +201,16 @@ def handoff(agent: Agent[Any], *, name: str | None = None, description: str | No
         if talk.agent.output.kind is not agent.output.kind:
             raise NoEffect(f"{agent.name} gives another kind of result than {talk.agent.name} has to give")
         talk.agent = agent
+        talk.ledger.prices = {**(talk.ledger.prices or {}), **(agent.prices or {})}
         return f"{agent.name} has the conversation from here on"
 
     called = f"hand_over_to_{agent.name}" if name is None else name
     text = f"Hand the conversation over to {agent.name}." if description is None else description
-    return InBody(called, text, _parameters(no_arguments, called), carried)
+    return InBody(called, text, parameters_of(no_arguments, called), carried)
 
 
-def _parameters(fn: Callable[..., Any], name: str) -> Parameters:
+def parameters_of(fn: Callable[..., Any], name: str) -> Parameters:
+    """Give the parameters of a tool, as its function names them. Raises `DefinitionError`."""
     try:
         hints = inspect.get_annotations(fn, eval_str=True)
     except NameError as problem:

@@ -13,7 +13,7 @@ from amends.agents.conversation import Conversation, Deed
 from amends.agents.messages import ToolCall, ToolMessage
 from amends.agents.parameters import Misfit, digest_of
 from amends.agents.tool import Tool, cut
-from amends.agents.toolset import AnyTool
+from amends.agents.toolset import AnyTool, Toolset
 from amends.sagas.context import now
 from amends.sagas.errors import NoEffect, PayloadTooLarge, ResultInvalid
 from amends.sagas.outcome import Effect
@@ -30,28 +30,31 @@ async def carry_out(talk: Conversation, calls: tuple[ToolCall, ...]) -> None:
 
     They are siblings, in a scope that can be undone later; a pivot waits for the others, and is in none.
     """
-    gate = asyncio.Semaphore(talk.agent.parallel)
-    pivots = [call for call in calls if _is_pivot(talk, call)]
+    # One of them may hand the conversation over; the others are calls of the agent that was asked.
+    tools, gate = talk.agent.tools, asyncio.Semaphore(talk.agent.parallel)
+    pivots = [call for call in calls if _is_pivot(tools, call)]
     async with Scope() as scope:
         siblings = [call for call in calls if call not in pivots]
-        messages = await asyncio.gather(*(_carried_out(talk, call, gate) for call in siblings))
+        messages = await asyncio.gather(*(_carried_out(talk, tools, call, gate) for call in siblings))
     talk.scopes.append((talk.turn, scope))
     told = {message.call: message for message in messages}
     for call in pivots:
-        told[call.id] = await _carried_out(talk, call, gate)
+        told[call.id] = await _carried_out(talk, tools, call, gate)
     for call in calls:
         talk.say(told[call.id])
     talk.results.clear()
 
 
-def _is_pivot(talk: Conversation, call: ToolCall) -> bool:
-    found = next((tool for tool in talk.agent.tools if tool.name == call.name), None)
+def _is_pivot(tools: Toolset, call: ToolCall) -> bool:
+    found = next((tool for tool in tools if tool.name == call.name), None)
     return isinstance(found, Tool) and found.effect is Effect.PIVOT
 
 
-async def _carried_out(talk: Conversation, call: ToolCall, gate: asyncio.Semaphore) -> ToolMessage:
+async def _carried_out(
+    talk: Conversation, tools: Toolset, call: ToolCall, gate: asyncio.Semaphore
+) -> ToolMessage:
     try:
-        tool, arguments = talk.agent.tools.read(call)
+        tool, arguments = tools.read(call)
         over = talk.ledger.exhausted(now(), *BEFORE_TOOL)
         if over is not None:
             raise NoEffect(f"not called: {over[1]}")
@@ -60,7 +63,7 @@ async def _carried_out(talk: Conversation, call: ToolCall, gate: asyncio.Semapho
         if policy is not None:
             arguments = await _approved(talk, tool, policy, arguments)
         async with gate:
-            return talk.told(call, await _done(talk, tool, arguments))
+            return talk.told(call, talk.shortened(call, await _done(talk, tool, arguments), tool.limit))
     except Exception as error:  # noqa: BLE001 - a tool's error is the model's to cope with (A1)
         return talk.told(call, words_of(error), failed=True)
 
@@ -78,7 +81,7 @@ async def _done(talk: Conversation, tool: AnyTool, arguments: dict[str, Any]) ->
         raise
     if deed is not None:
         talk.did(deed)
-    return tool.told(result) if isinstance(tool, Tool) else str(result)
+    return tool.text_of(result) if isinstance(tool, Tool) else str(result)
 
 
 async def _approved(

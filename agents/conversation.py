@@ -10,6 +10,8 @@ from typing import Any
 
 from amends.agents.budget import Ledger
 from amends.agents.messages import Message, ModelMessage, NoteMessage, ToolCall, ToolMessage
+from amends.agents.texts import clean
+from amends.agents.tool import cut
 from amends.sagas.outcome import Effect
 from amends.sagas.scopes import Scope
 
@@ -43,7 +45,8 @@ class Conversation:
     `depth` counts the agents around it, `above` is the conversation of the one that it works for. `repairs`
     counts the final answers that didn't fit since the last that did something, `no_return` is the last turn
     whose pivot has landed: what was done up to it stays (S14). `results` are of the calls under way that have
-    come back before the others of their answer.
+    come back before the others of their answer, `whole` are those that were cut, by the ids of their calls.
+    `own` tells that the run is this agent's own, `floor_at` after which turn its next replay floor is due.
     """
 
     agent: Any
@@ -61,6 +64,9 @@ class Conversation:
     hash: Any = field(default_factory=hashlib.sha256, repr=False)
     hashed: int = 0
     results: dict[str, ToolMessage] = field(default_factory=dict)
+    whole: dict[str, str] = field(default_factory=dict)
+    own: bool = False
+    floor_at: int = 0
 
     def say(self, message: Message) -> None:
         """Add a message."""
@@ -90,6 +96,14 @@ class Conversation:
         """Make the message that tells a model what became of a call."""
         told = self.results[call.id] = ToolMessage(call.id, call.name, text, failed)
         return told
+
+    def shortened(self, call: ToolCall, text: str, limit: int) -> str:
+        """Give as much of a result as the model is told; where it can read on, say how, and keep it whole."""
+        reader = self.agent.tools.reader
+        if reader is None or call.name == reader or len(text) <= limit:
+            return cut(text, limit)
+        self.whole[call.id] = clean(text)
+        return cut(text, limit, f'; {reader}(result="{call.id}", start={limit}) gives more')
 
     def said(self) -> str:
         """Give the digest of all messages so far; each is hashed once, however long it gets."""

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
+from amends.agents import floors
 from amends.agents.asking import decision_on
 from amends.agents.budget import BEFORE_MODEL, Budget, Exhausted, Ledger
 from amends.agents.calls import carry_out
 from amends.agents.conversation import WITNESS, Conversation
 from amends.agents.errors import AgentFailed, BudgetExhausted, ModelDeclined, OutputInvalid, ResultRejected
+from amends.agents.floors import begin_anew_when_long, gone_on
 from amends.agents.messages import ModelMessage, UserMessage
 from amends.agents.model import Finish, ModelAnswer, ModelRequest
 from amends.agents.model_call import Answered, Question
@@ -35,42 +37,55 @@ CUT = "Your answer was cut off, since it was too long, and nothing of it was car
 EMPTY = "You have answered nothing. Call a tool, or give the final answer."
 
 
-async def work(agent: Agent[Any], given: Any, above: Conversation | None = None) -> Any:
-    """Do an agent's work and give its result. Raises `AgentFailed`, and what the model raises."""
-    talk = begun(agent, given, above)
+async def work(agent: Agent[Any], given: Any, above: Conversation | None = None, *, own: bool = False) -> Any:
+    """Do an agent's work and give its result; `own` tells that it is a run's whole body.
+
+    Raises `AgentFailed`, and what the model raises.
+    """
+    talk = begun(agent, given, above, own=own)
     while True:
+        await begin_anew_when_long(talk, given)
         if (wanted := await asked_to_undo(talk)) is not None:
             await undo_to(talk, wanted)
         if (over := talk.ledger.exhausted(now(), *BEFORE_MODEL)) is not None:
             ledger, reason = over
-            if ledger.budget.exhausted == Exhausted.STOP and talk.agent.output.is_text:
-                return talk.last_text
-            await more(talk, ledger, reason)
-            continue
-        message = await asked(talk)
-        if message is None:
-            continue
-        if message.calls:
-            await carry_out(talk, message.calls)
-            talk.repairs = 0
-            continue
-        try:
-            result = talk.agent.output.read(message.text)
-        except Misfit as problem:
-            repair(talk, f"{problem}. Give the final answer again, so that it fits.")
-            continue
+            if ledger.budget.exhausted != Exhausted.STOP or not talk.agent.output.is_text:
+                await more(talk, ledger, reason)
+                continue
+            result = talk.last_text
+        else:
+            message = await asked(talk)
+            if message is None:
+                continue
+            if message.calls:
+                await carry_out(talk, message.calls)
+                talk.repairs = 0
+                continue
+            try:
+                result = talk.agent.output.read(message.text)
+            except Misfit as problem:
+                repair(talk, f"{problem}. Give the final answer again, so that it fits.")
+                continue
         accepted = await reviewed(talk, result)
         if not isinstance(accepted, UndoTo):
             return accepted
         await undo_to(talk, accepted)
 
 
-def begun(agent: Agent[Any], given: Any, above: Conversation | None) -> Conversation:
-    """Begin a conversation with what the agent is given; its budget counts in those above, too."""
-    ledger = Ledger(agent.budget or Budget(), now(), None if above is None else above.ledger, agent.prices)
-    talk = Conversation(agent, ledger, 0 if above is None else above.depth + 1, above)
-    text = given if isinstance(given, str) else to_json(given).decode()
-    talk.say(UserMessage(text))
+def begun(agent: Agent[Any], given: Any, above: Conversation | None, *, own: bool) -> Conversation:
+    """Begin a conversation with what the agent is given, or go on with that of the run's last floor.
+
+    Its budget counts in those above, too.
+    """
+    talk = gone_on(agent) if own else None
+    if talk is None:
+        over = None if above is None else above.ledger
+        ledger = Ledger(agent.budget or Budget(), now(), over, agent.prices)
+        talk = Conversation(
+            agent, ledger, 0 if above is None else above.depth + 1, above, floor_at=floors.FIRST
+        )
+        talk.say(UserMessage(given if isinstance(given, str) else to_json(given).decode()))
+    talk.own = own
     if (seen := WITNESS.get()) is not None:
         seen.append(talk)
     return talk
@@ -80,7 +95,6 @@ async def asked(talk: Conversation) -> ModelMessage | None:
     """Ask for the next turn; None where the answer was of no use, and the model was told."""
     talk.turn += 1
     answer = await answered(talk, planned(talk))
-    talk.ledger.asked(answer)
     message = answer.message
     if message.refusal is not None:
         raise ModelDeclined(f"agent {talk.agent.name!r}: the model refuses: {message.refusal}")
@@ -102,10 +116,16 @@ async def answered(talk: Conversation, turn: Turn) -> ModelAnswer:
     agent, models = talk.agent, turn.models or talk.agent.models
     request = ModelRequest(turn.instructions, tuple(talk.messages), turn.tools, turn.output, turn.options)
     for choice, model in enumerate(models):
+        if talk.ledger.counts_cost and talk.ledger.price_of(model.name) is None:
+            raise AgentFailed(
+                f"agent {agent.name!r}: nobody knows what {model.name!r} costs, so that the budget of US "
+                "dollars can't be kept; say it in the agent's prices={...: Price(...)}"
+            )
         try:
             found: Answered = await agent.model_call.put(
                 talk.turn, choice, Question(model, request, talk.said())
             )
+            talk.ledger.asked(found.answer, model.name)
             return found.answer
         except Exception:
             if choice + 1 == len(models):

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from opentelemetry.trace import get_current_span
 from pydantic import TypeAdapter
 
 from amends.agents.model import Model, ModelAnswer, ModelRequest
+from amends.agents.trace_words import of_request
 from amends.sagas.context import current_step, running_body
 from amends.sagas.errors import OutsideRun
 from amends.sagas.outcome import Effect, OnUnknown
@@ -45,6 +47,7 @@ async def ask(turn: int, choice: int) -> Answered:
     """Ask the model for a turn; `choice` is its place among the agent's models."""
     del turn, choice
     question: Question = current_step().beside
+    get_current_span().set_attributes(of_request(question.request))
     answer = await question.model.answer(question.request)
     rest = REQUEST.dump_json(replace(question.request, messages=()))
     return Answered(answer, hashlib.sha256(question.said.encode() + rest).hexdigest())

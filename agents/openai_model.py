@@ -92,6 +92,11 @@ class OpenAIModel:
         """The model's name."""
         return self._name
 
+    @property
+    def provider(self) -> str:
+        """Whose API it speaks, as traces name it."""
+        return "openai"
+
     async def answer(self, request: ModelRequest) -> ModelAnswer:
         """Ask once, and give the answer.
 

@@ -12,6 +12,7 @@ from amends.agents.approval_policy import ALWAYS, ApprovalPolicy, Approves, poli
 from amends.agents.model import ToolSpec
 from amends.agents.parameters import Parameters
 from amends.agents.texts import clean
+from amends.agents.trace_words import ToolWords
 from amends.sagas import checked
 from amends.sagas.callers import callers_names
 from amends.sagas.checked import Errors
@@ -59,6 +60,7 @@ class Tool(Step[P, R]):
         self.parameters = Parameters(fn, name, self.arguments.parameters, self.arguments.hints())
         self.description = self.parameters.description if description is None else _text(description, name)
         self.limit = checked.count(limit, f"@tool {name!r}: limit", DefinitionError)
+        self.words = ToolWords(self)
         self._approval = approval
         self._policy = policy_of(approval, f"@tool {name!r}")
         if self._policy is not None:
@@ -87,18 +89,23 @@ class Tool(Step[P, R]):
         return self.approval_for(arguments) is not None
 
     def told(self, result: Any) -> str:
-        """Give what the model is told of a result: text as it is, anything else as JSON; cut at `limit`."""
-        if not isinstance(result, str):
-            result = self.result.encode(result).decode()
-        return cut(result, self.limit)
+        """Give what the model is told of a result: its text, cut at `limit`."""
+        return cut(self.text_of(result), self.limit)
+
+    def text_of(self, result: Any) -> str:
+        """Give what there is to tell a model of a result: text as it is, anything else as JSON."""
+        return result if isinstance(result, str) else self.result.encode(result).decode()
 
 
-def cut(text: str, limit: int) -> str:
-    """Cut a text that is longer than a model is to be told, and say so; what no JSON can hold is replaced."""
+def cut(text: str, limit: int, more: str = "") -> str:
+    """Cut a text that is longer than a model is to be told, and say so; what no JSON can hold is replaced.
+
+    `more` tells how to come by the rest.
+    """
     text = clean(text)
     if len(text) <= limit:
         return text
-    return f"{text[:limit]}\n[cut: {limit} of {len(text)} characters are shown]"
+    return f"{text[:limit]}\n[cut: {limit} of {len(text)} characters are shown{more}]"
 
 
 @overload

@@ -20,6 +20,8 @@ class BodyTool(Protocol):
     name: str
     description: str
     parameters: Parameters
+    limit: int
+    """Characters of what it gives that the model is told."""
     undone: bool
     """Whether what it does is undone with the agent's work, as far as it can be."""
 
@@ -57,6 +59,11 @@ class Toolset:
                     f"agent {agent!r} has two tools that a model can't tell apart: {same!r} and {tool.name!r}"
                 )
             self._tools[tool.name] = tool
+
+    @property
+    def reader(self) -> str | None:
+        """The name of the tool by which a model reads on in a result that was cut; None where it has none."""
+        return next((tool.name for tool in self if getattr(tool, "reads_results", False)), None)
 
     def __iter__(self) -> Iterator[AnyTool]:
         return iter(self._tools.values())

@@ -50,7 +50,8 @@ class Vote:
     """One person's decision: who, which way, how they came to it, and of what (`digest`).
 
     `values` is the digest of what was filled in; `payload` is JSON with these values and the reason.
-    `issued` is when the link was made by which it came, None for any other way.
+    `issued` is when the link was made by which it came, None for any other way; `sender` is the span under
+    which they decided.
     """
 
     approval_id: str
@@ -62,6 +63,7 @@ class Vote:
     values: str
     payload: bytes
     issued: int | None = None
+    sender: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

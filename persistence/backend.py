@@ -147,6 +147,11 @@ class Backend(Protocol):
         ...
 
     @abstractmethod
+    def insert_missing(self, table: Table, values: Mapping[str, Any]) -> Executable:
+        """Return the insertion of a row into `table`, unless there is one of its key."""
+        ...
+
+    @abstractmethod
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
         """Insert runs, whole rows, unless their ids are taken; return those that were inserted."""
         ...

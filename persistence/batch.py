@@ -13,8 +13,8 @@ from typing import Final
 
 from amends.persistence import voting
 from amends.persistence.approval_records import ApprovalState, ApprovalStatus, Vote
-from amends.persistence.backend import Cell
 from amends.persistence.beaten import is_beaten
+from amends.persistence.queue_records import QueueChange
 from amends.persistence.records import (
     Cause,
     InboxRow,
@@ -27,10 +27,10 @@ from amends.persistence.records import (
     Write,
     Written,
 )
+from amends.persistence.removal_records import Removal
 from amends.persistence.rows import ASKED, ATTRIBUTE_COLUMNS, AUDIT_COLUMNS, ENTRY_COLUMNS, VOTE_COLUMNS
+from amends.persistence.run_cells import Cells, change_cells, run_cells
 from amends.persistence.tables import ENDED
-
-Cells = tuple[Cell, ...]
 
 DONE: Final = Receipt(Written.DONE)
 _TAKEN: Final = Receipt(Written.TAKEN)
@@ -59,6 +59,7 @@ class RunState:
     cause: Cause | None
     mail: int
     unread: dict[str, int] = field(default_factory=dict)
+    removed: bool = False
 
 
 @dataclass(slots=True)
@@ -112,6 +113,8 @@ class Rows:
     unset: list[Cells] = field(default_factory=list)
     revokes: list[Cells] = field(default_factory=list)
     attributes: list[Cells] = field(default_factory=list)
+    queues: list[QueueChange] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
     news: bool = False
 
 
@@ -123,9 +126,9 @@ def asked(writes: Iterable[Write], worker: str | None, epoch: int | None) -> Ask
             continue
         start = write.start
         if start is not None and start.id not in ask.starts:
-            ask.starts[start.id] = _run_cells(write, start, worker)
+            ask.starts[start.id] = run_cells(write, start, worker)
         for child in write.starts:
-            ask.starts.setdefault(child.id, _run_cells(write, child, worker))
+            ask.starts.setdefault(child.id, run_cells(write, child, worker))
         if _needs_row(write):
             ask.runs.add(write.run_id)
         if write.inbox is not None:
@@ -230,7 +233,7 @@ class _Decider:
         state = known.runs.get(run_id)
         if state is None:
             return _UNKNOWN_RUN
-        woken = _woken(state, wake)
+        woken = state.status if state.removed else _woken(state, wake)
         if woken in ENDED:
             return _ENDED
         if woken is not state.status:
@@ -281,7 +284,7 @@ class _Decider:
         if change is not None:
             rows.news = rows.news or _concerns_others(change, self._now)
             if not starts_itself:
-                rows.changes[run_id] = _change_cells(run_id, change, progressed=write.progressed)
+                rows.changes[run_id] = change_cells(run_id, change, progressed=write.progressed)
             if run_id in self._known.runs:
                 self._known.runs[run_id].status = change.status
                 self._known.runs[run_id].cause = change.cause
@@ -293,6 +296,15 @@ class _Decider:
             rows.audit.extend(map(_audit_cells, write.audit))
         if write.asks or write.closes or write.shown is not None:
             self._for_people(write)
+        self._of_the_log(write)
+
+    def _of_the_log(self, write: Write) -> None:
+        """Add what a write changes beside a run."""
+        if write.queue is not None:
+            self.rows.queues.append(write.queue)
+            self.rows.news = True
+        if write.removal is not None:
+            self.rows.removals.append(write.removal)
 
     def _for_people(self, write: Write) -> None:
         rows, shown = self.rows, write.shown
@@ -345,56 +357,3 @@ def _concerns_others(change: RunChange, now: int) -> bool:
     if change.ended_at is not None or change.status is Status.PARKED:
         return True
     return change.release and change.due_at is not None and change.due_at <= now
-
-
-def _change_cells(run_id: str, change: RunChange, *, progressed: bool) -> Cells:
-    """Return id, the change's fields up to `waits_for`, keeps its owner?, keeps `lost`?."""
-    ended = change.status in ENDED
-    return (
-        run_id,
-        change.status.value,
-        None if change.cause is None else change.cause.value,
-        change.result,
-        change.error,
-        change.ended_at,
-        None if ended else change.due_at,
-        change.needs,
-        change.waits_for,
-        not (change.release or ended),
-        not (change.release or ended or progressed),
-    )
-
-
-def _run_cells(write: Write, start: NewRun, worker: str | None) -> Cells:
-    """Return the whole row of a new run, in the state in which the write leaves it."""
-    change = write.change if write.run_id == start.id else None
-    if change is None:
-        change = RunChange(
-            Status.OPEN, due_at=start.created_at, release=write.epoch is None or write.run_id != start.id
-        )
-    ended = change.status in ENDED
-    return (
-        start.id,
-        start.saga,
-        start.version,
-        start.queue,
-        change.status.value,
-        None if change.cause is None else change.cause.value,
-        start.input,
-        change.result,
-        change.error,
-        None if change.release or ended or write.epoch is None else worker,
-        None if ended else change.due_at,
-        start.deadline_at,
-        start.created_at,
-        change.ended_at,
-        0,
-        0,
-        change.needs,
-        start.parent,
-        start.parent_ref,
-        start.root,
-        start.no_pivot,
-        start.scheduled_for,
-        change.waits_for,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, null, select
+from sqlalchemy import Connection, bindparam, null, select
 
 from amends.persistence.backend import Backend, id_listing
 from amends.persistence.records import RunRow
@@ -30,7 +30,9 @@ class Changes:
         self._moment = select(backend.moment())
         self._changed = changed
         self._changed_of = changed.where(among)
-        self._of = select(*columns).where(among)
+        kept = select(*columns).where(runs.c.removed_at.is_(None))
+        self._of = kept.where(among)
+        self._lately = kept.order_by(runs.c.changed.desc()).limit(bindparam("most"))
 
     def moment(self, connection: Connection) -> str:
         """Return what is seen now."""
@@ -51,3 +53,7 @@ class Changes:
     def of(self, connection: Connection, ids: Collection[str]) -> list[RunRow]:
         """Return runs as they are."""
         return [self._reader.run(row) for row in connection.execute(self._of, {"ids": id_listing(ids)})]
+
+    def lately(self, connection: Connection, most: int) -> list[RunRow]:
+        """Return the runs that changed last, at most so many."""
+        return [self._reader.run(row) for row in connection.execute(self._lately, {"most": most})]

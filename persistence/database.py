@@ -15,13 +15,15 @@ from amends.persistence import migrate as migrating
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
 from amends.persistence.attribute_records import Searched
 from amends.persistence.backend import Backend
-from amends.persistence.clock import Clock, GivenClock, ServerClock
+from amends.persistence.clock import Clock, GivenClock, ServerClock, SystemClock
 from amends.persistence.codec import Codec, PlainCodec
 from amends.persistence.encoding import Encoder
 from amends.persistence.guests import Guests
 from amends.persistence.joining import Joining
+from amends.persistence.observer import Observer
 from amends.persistence.opening import backend_for
 from amends.persistence.queries import Queries
+from amends.persistence.queueing import QueueQueries
 from amends.persistence.records import (
     AuditRow,
     EntryRow,
@@ -34,8 +36,10 @@ from amends.persistence.records import (
     WorkerRow,
     Write,
 )
+from amends.persistence.removing import RemovalQueries
 from amends.persistence.rows import Reader
 from amends.persistence.scheduling import ScheduleQueries
+from amends.persistence.standing import Standing, namespace_of
 from amends.persistence.store import Store
 from amends.persistence.transactions import Transactions
 from amends.persistence.writer import Writer
@@ -47,7 +51,8 @@ LEASE_MS = 10_000
 class Database:
     """A log in a database. `open` it; every other method blocks for one query.
 
-    `schedules` is what can be asked about schedules.
+    `schedules` is what can be asked about schedules, `queues` about queues,
+    `removals` about runs that are removed or may be.
 
     ```python
     database = Database.open("sqlite:///orders.db")
@@ -63,6 +68,8 @@ class Database:
         self._lease_ms = lease_ms
         self._queries = Queries(backend, Reader(codec))
         self.schedules = ScheduleQueries(backend, Reader(codec))
+        self.queues = QueueQueries(backend)
+        self.removals = RemovalQueries(backend)
         self._store = Store(backend, clock)
         self._encoder = Encoder(codec)
         self._joining = Joining(backend)
@@ -110,6 +117,11 @@ class Database:
         """Return the engine for the application's own reads and transactions."""
         return self._backend.engine
 
+    @property
+    def namespace(self) -> str:
+        """Return the name of the log: of its database, and of its schema or its tables' prefix there."""
+        return namespace_of(self._backend.engine.url.database, self._backend.tables)
+
     def now(self) -> int:
         """Return milliseconds of database time."""
         return self._clock.now()
@@ -121,8 +133,10 @@ class Database:
         deliver: Callable[[Callable[[], None]], object],
         on_news: Callable[[], object],
         on_lost: Callable[[], object],
+        *,
+        observer: Observer | None = None,
     ) -> Writer:
-        """Start a writer, registered as a worker unless `worker_id` is None.
+        """Start a writer, registered as a worker unless `worker_id` is None; `observer` is told of commits.
 
         Raises:
             WorkerNameTaken: another process on this machine works under this name.
@@ -138,6 +152,7 @@ class Database:
             on_news=on_news,
             on_lost=on_lost,
             lease_ms=self._lease_ms,
+            observer=observer,
         )
         writer.start()
         self._writers.add(writer)
@@ -215,6 +230,10 @@ class Database:
         """Return these runs as they are, without payloads."""
         return self._queries.seen(ids)
 
+    def lately(self, most: int) -> list[RunRow]:
+        """Return the runs that changed last, at most so many, without payloads."""
+        return self._queries.lately(most)
+
     def journal(self, run_id: str) -> list[EntryRow]:
         """Return a run's journal, in order."""
         return self._queries.journal(run_id)
@@ -231,13 +250,21 @@ class Database:
         """Return those of the runs that have ended or are parked."""
         return self._queries.ended(ids)
 
-    def next_due(self, serves: Serves) -> int | None:
-        """Return when the next run is due that `serves` could claim."""
-        return self._queries.next_due(serves)
+    def next_due(self, serves: Serves, without: Collection[str] = ()) -> int | None:
+        """Return when the next run is due that `serves` could claim, but for those of some queues."""
+        return self._queries.next_due(serves, without)
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that aren't known to be dead."""
         return self._queries.workers()
+
+    def holding(self) -> dict[str, int]:
+        """Count the runs that workers hold, by worker."""
+        return self._queries.holding()
+
+    def standing(self) -> Standing:
+        """Return what stands in the log and needs somebody: parked runs, approvals, what is owed."""
+        return self._queries.standing()
 
     def load(self, run_id: str) -> Loaded | None:
         """Return a run with its journal and unread inbox, all of one moment."""
@@ -296,8 +323,10 @@ if hasattr(os, "register_at_fork"):
 
 def _clock(backend: Backend, given: Callable[[], int] | None) -> Clock:
     server_time = backend.server_time()
-    if given is not None or server_time is None:
+    if given is not None:
         return GivenClock(given)
+    if server_time is None:
+        return SystemClock()
     clock = ServerClock()
     with backend.reads.connect() as connection:
         before = time.monotonic()

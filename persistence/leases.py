@@ -7,10 +7,12 @@ import os
 import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     Select,
@@ -24,19 +26,23 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     tuple_,
     union_all,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.selectable import SelectBase
 
 from amends.persistence.backend import Backend, id_listing, listing
+from amends.persistence.columns import literals
 from amends.persistence.lease import Lease
 from amends.persistence.loading import Loading
 from amends.persistence.once import once
 from amends.persistence.process import this_process
 from amends.persistence.records import OTHER_CODE, Loaded, Serves, Status
 from amends.persistence.rows import SEEN_COLUMNS, WORKER_COLUMNS, Reader, worker
-from amends.persistence.tables import CLAIMABLE, literals
+from amends.persistence.tables import CLAIMABLE
 
 SUSPECT: Final = 2
 """From so many losses on, a run is held to kill its worker, and is claimed only alone."""
@@ -96,23 +102,52 @@ class Leases:
         connection.execute(self._unpark, served(serves) | {"now": now})
 
     def claim(
-        self, connection: Connection, lease: Lease, serves: Serves, limit: int, now: int
+        self,
+        connection: Connection,
+        lease: Lease,
+        serves: Serves,
+        limit: int,
+        now: int,
+        without: Collection[str] = (),
     ) -> list[Loaded]:
-        """Take due runs that the worker can run and load them, those due the longest first."""
-        given = served(serves) | {"worker": lease.worker, "now": now, "room": limit}
-        rows = connection.execute(self._claim, given).all()
+        """Take due runs that the worker can run and load them, those due the longest first.
+
+        Runs of the queues in `without` are left.
+        """
+        given = takes(serves, without) | {"worker": lease.worker, "now": now, "room": limit}
+        return self._claimed(connection, connection.execute(self._claim, given).all(), lease)
+
+    def claim_of(
+        self,
+        connection: Connection,
+        lease: Lease,
+        serves: Serves,
+        saga: tuple[str, str],
+        limit: int,
+        now: int,
+        without: Collection[str] = (),
+    ) -> list[Loaded]:
+        """Do what `claim` does, for one saga in one version; runs that were lost twice are left."""
+        given = takes(serves, without) | {"worker": lease.worker, "now": now, "room": limit}
+        rows = connection.execute(self._claim_of, given | {"of_saga": saga[0], "of_version": saga[1]}).all()
+        return self._claimed(connection, rows, lease)
+
+    def _claimed(self, connection: Connection, rows: Sequence[Any], lease: Lease) -> list[Loaded]:
         if not rows:
             return []
         runs = sorted((self._reader.run(row) for row in rows), key=lambda run: (run.due_at or 0, run.id))
         return self._loading.loaded(connection, runs, lease.epoch)
 
-    def hand_on_the_dead(self, connection: Connection, worker_id: str, now: int) -> tuple[list[str], int]:
+    def hand_on_the_dead(
+        self, connection: Connection, worker_id: str, now: int, *, steady: bool = True
+    ) -> tuple[list[str], int]:
         """Mark the workers that are dead, then hand their runs on; return both: the workers, how many runs.
 
-        A worker in the middle of a batch has its row locked and isn't dead.
+        A worker in the middle of a batch has its row locked and isn't dead. Unless the clock is `steady`, the
+        end of a lease says nothing: the others haven't renewed theirs since it was set.
         """
         seen = [worker(row) for row in connection.execute(self._alive, {"worker": worker_id})]
-        dead = [row for row in seen if row.lease_until < now or self._backend.vanished(row)]
+        dead = [row for row in seen if (steady and row.lease_until < now) or self._backend.vanished(row)]
         if not dead:
             connection.execute(self._forget, {"before": now - _FORGOTTEN_AFTER_MS})
             return [], 0
@@ -152,16 +187,27 @@ class Leases:
         room = (
             bindparam("room", type_=BigInteger) - select(func.count()).select_from(suspect).scalar_subquery()
         )
-        healthy = (
-            due.where(runs.c.lost < SUSPECT)
-            .order_by(runs.c.due_at)
-            .limit(room)
-            .with_for_update(skip_locked=True)
-            .cte("healthy")
+        healthy = self._healthy(due, room)
+        self._claim = self._taking(union_all(select(suspect.c.id), select(healthy.c.id)))
+        # Not `=`: so only the index by saga has the order that is asked for, and PostgreSQL takes it.
+        named = bindparam("of_saga", type_=Text)
+        of_saga = (
+            (runs.c.saga >= named) & (runs.c.saga <= named) & (runs.c.version == bindparam("of_version"))
         )
-        self._claim = (
+        room_of = bindparam("room", type_=BigInteger)
+        some = self._healthy(due.where(of_saga).order_by(runs.c.saga), room_of)
+        self._claim_of = self._taking(select(some.c.id))
+
+    def _healthy(self, due: Select[tuple[str]], room: ColumnElement[int]) -> CTE:
+        runs = self._backend.tables.runs
+        oldest = due.where(runs.c.lost < SUSPECT).order_by(runs.c.due_at).limit(room)
+        return oldest.with_for_update(skip_locked=True).cte("healthy")
+
+    def _taking(self, ids: SelectBase) -> ReturningUpdate[Any]:
+        runs = self._backend.tables.runs
+        return (
             update(runs)
-            .where(runs.c.id.in_(union_all(select(suspect.c.id), select(healthy.c.id))))
+            .where(runs.c.id.in_(ids))
             .values(owner=bindparam("worker"), changed=self._backend.change_number())
             .returning(*(runs.c[name] for name in SEEN_COLUMNS))
         )
@@ -188,7 +234,7 @@ class Leases:
                 literals("status", [Status.PARKED]),
                 runs.c.needs.is_not(None),
                 _needs_met(self._backend),
-                or_(runs.c.cause.is_not(None), _served(self._backend)),
+                or_(runs.c.cause.is_not(None), is_served(self._backend)),
             )
             .values(
                 status=case((runs.c.cause.is_(None), Status.OPEN.value), else_=Status.COMPENSATING.value),
@@ -226,18 +272,27 @@ class Leases:
 
 
 def claimable(backend: Backend) -> ColumnElement[bool]:
-    """Say that a run has no owner and can be run by who serves the parameters `sagas` and `handlers`."""
+    """Say that a run has no owner and can be run by who gives the parameters of `takes`."""
     runs = backend.tables.runs
-    served = _served(backend)
+    served = is_served(backend)
     undoing = runs.c.status == Status.COMPENSATING.value
     return (
         runs.c.owner.is_(None)
         & literals("status", CLAIMABLE)
+        & _in_queues(backend)
         & or_(runs.c.needs.is_(None) & served, _needs_met(backend) & or_(undoing, served))
     )
 
 
-def _served(backend: Backend) -> ColumnElement[bool]:
+def _in_queues(backend: Backend) -> ColumnElement[bool]:
+    """Say that a worker takes runs of this queue."""
+    queue = backend.tables.runs.c.queue
+    only, without = (backend.listed(name, {"id": Text}) for name in ("only", "without"))
+    any_queue = bindparam("any_queue", type_=Boolean) == true()
+    return or_(any_queue, queue.in_(select(only.c.id))) & queue.not_in(select(without.c.id))
+
+
+def is_served(backend: Backend) -> ColumnElement[bool]:
     """Say that a worker serves a run's saga in its version."""
     runs = backend.tables.runs
     sagas = backend.listed("sagas", {"name": Text, "version": Text})
@@ -252,8 +307,17 @@ def _needs_met(backend: Backend) -> ColumnElement[bool]:
     return or_(needs.in_(select(handlers.c.name)), other_code & (needs != bindparam("code", type_=Text)))
 
 
-def served(serves: Serves) -> dict[str, str | int]:
-    """Return the parameters of `claimable`."""
+def takes(serves: Serves, without: Collection[str] = ()) -> dict[str, str | int | bool]:
+    """Return the parameters of `claimable`, for a worker that takes no runs of the queues in `without`."""
+    return served(serves) | {
+        "any_queue": serves.only is None,
+        "only": id_listing(sorted(serves.only or ())),
+        "without": id_listing(sorted(without)),
+    }
+
+
+def served(serves: Serves) -> dict[str, str | int | bool]:
+    """Return the parameters that say what a worker can run."""
     return {
         "sagas": listing(("name", "version"), sorted(serves.sagas)),
         "handlers": listing(("name",), ((name,) for name in sorted(serves.handlers))),
@@ -263,4 +327,7 @@ def served(serves: Serves) -> dict[str, str | int]:
 
 def _shown(serves: Serves) -> str:
     sagas: Sequence[tuple[str, str]] = sorted(serves.sagas)
-    return json.dumps({"sagas": sagas, "handlers": sorted(serves.handlers)})
+    told: dict[str, Any] = {"sagas": sagas, "handlers": sorted(serves.handlers)}
+    if serves.only is not None:
+        told["queues"] = sorted(serves.only)
+    return json.dumps(told)

@@ -10,9 +10,9 @@ import hashlib
 import json
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
@@ -180,6 +180,10 @@ class PostgresBackend:
     def insert(self, table: Table, columns: Sequence[str]) -> Many:
         """Prepare for COPY."""
         return _Copy(table, columns)
+
+    def insert_missing(self, table: Table, values: Mapping[str, Any]) -> Executable:
+        """Insert or do nothing."""
+        return insert_or(table).values(dict(values)).on_conflict_do_nothing()
 
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
         """Insert or ignore; in the order of the ids, so that two processes never wait for each other."""

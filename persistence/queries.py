@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Select, bindparam, false, literal_column, null, or_, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, false, func, literal_column, null, or_, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
@@ -14,10 +14,11 @@ from amends.persistence.attribute_records import Searched
 from amends.persistence.attributes import having
 from amends.persistence.backend import Backend, id_listing
 from amends.persistence.changes import Changes
+from amends.persistence.columns import literals
 from amends.persistence.encoding import storable
 from amends.persistence.errors import DatabaseUnavailable
 from amends.persistence.faults import words_of
-from amends.persistence.leases import claimable, served
+from amends.persistence.leases import claimable, takes
 from amends.persistence.loading import Loading
 from amends.persistence.records import AuditRow, EntryRow, InboxRow, Loaded, RunRow, Serves, Status, WorkerRow
 from amends.persistence.rows import (
@@ -29,7 +30,7 @@ from amends.persistence.rows import (
     Reader,
 )
 from amends.persistence.rows import worker as worker_of
-from amends.persistence.tables import literals
+from amends.persistence.standing import Standing, standing_of, standing_query
 
 STREAMED = 1_000
 """So many rows of a long answer are fetched at a time."""
@@ -45,7 +46,7 @@ class Queries:
         self._changes = Changes(backend, reader)
         tables = backend.tables
         runs, journal, inbox, audit = tables.runs, tables.journal, tables.inbox, tables.audit
-        self._runs = select(*(runs.c[name] for name in SEEN_COLUMNS))
+        self._runs = select(*(runs.c[name] for name in SEEN_COLUMNS)).where(runs.c.removed_at.is_(None))
         self._run = self._runs.where(runs.c.id == bindparam("run"))
         self._is_child = runs.c.parent == bindparam("parent")
         self._settled = self._runs.where(
@@ -77,13 +78,18 @@ class Queries:
             .where(audit.c.run_id == bindparam("run"))
             .order_by(audit.c.number)
         )
+        self._standing = standing_query(tables)
         workers = tables.workers
         self._workers = (
             select(*(workers.c[name] for name in WORKER_COLUMNS))
             .where(workers.c.dead_at.is_(None))
             .order_by(workers.c.id)
         )
-        first = select(runs.c.due_at).where(claimable(backend)).order_by(runs.c.due_at)
+        self._holding = (
+            select(runs.c.owner, func.count()).where(runs.c.owner.is_not(None)).group_by(runs.c.owner)
+        )
+        timed = claimable(backend) & runs.c.due_at.is_not(None)
+        first = select(runs.c.due_at).where(timed).order_by(runs.c.due_at)
         # A literal: for a parameter PostgreSQL plans as if many rows were wanted, and sorts them all.
         self._next_due = first.limit(literal_column("1"))
 
@@ -157,10 +163,10 @@ class Queries:
             rows = connection.execute(self._settled, given).all()
         return [self._reader.run(row) for row in rows]
 
-    def next_due(self, serves: Serves) -> int | None:
-        """Return when the next run is due that `serves` could claim."""
+    def next_due(self, serves: Serves, without: Collection[str] = ()) -> int | None:
+        """Return when the next run is due that `serves` could claim, but for those of some queues."""
         with self._reading() as connection:
-            return connection.execute(self._next_due, served(serves)).scalar()
+            return connection.execute(self._next_due, takes(serves, without)).scalar()
 
     def moment(self) -> str:
         """Return what is seen now, for `changed`."""
@@ -180,10 +186,25 @@ class Queries:
         with self._reading() as connection:
             return self._changes.of(connection, [run_id for run_id in ids if storable(run_id)])
 
+    def lately(self, most: int) -> list[RunRow]:
+        """Return the runs that changed last, at most so many, without payloads."""
+        with self._reading() as connection:
+            return self._changes.lately(connection, most)
+
     def workers(self) -> list[WorkerRow]:
         """Return the workers that aren't known to be dead."""
         with self._reading() as connection:
             return [worker_of(row) for row in connection.execute(self._workers)]
+
+    def holding(self) -> dict[str, int]:
+        """Count the runs that workers hold, by worker."""
+        with self._reading() as connection:
+            return {worker: int(count) for worker, count in connection.execute(self._holding)}
+
+    def standing(self) -> Standing:
+        """Return what stands in the log and needs somebody."""
+        with self._reading() as connection:
+            return standing_of(connection.execute(self._standing).one())
 
     def load(self, run_id: str) -> Loaded | None:
         """Return a run with its journal and unread inbox, all of one moment."""

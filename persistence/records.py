@@ -8,6 +8,8 @@ from typing import Final
 
 from amends.persistence.approval_records import Closing, NewApproval, Revocation, Vote
 from amends.persistence.attribute_records import Shown
+from amends.persistence.queue_records import Place, QueueChange
+from amends.persistence.removal_records import Removal
 
 
 class Status(StrEnum):
@@ -38,7 +40,9 @@ class NewRun:
 
     A child run names its `parent` and the number of the call there, and the `root` above both; `no_pivot`
     says why nothing in it may be beyond undoing. `scheduled_for` is the occurrence of a schedule that the run
-    was started for.
+    was started for, `trace` says which trace it belongs to, where that was decided. With `queued` it begins
+    once it has a place in its queue, those of smaller `priority` first; `queue_key` says with which others it
+    takes turns, `above` (names, each in commas) in which queues the runs above it have places.
     """
 
     id: str
@@ -53,6 +57,11 @@ class NewRun:
     root: str | None = None
     no_pivot: str | None = None
     scheduled_for: int | None = None
+    trace: str | None = None
+    queued: bool = False
+    queue_key: str | None = None
+    priority: int = 0
+    above: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +71,10 @@ class RunRow:
     `mail` counts the inbox rows ever written for the run; `lost` counts the take-overs from dead workers
     since the run last made progress; `needs` names what a parked or released run waits for
     (a compensation handler); `owner` is the worker that holds the run. `parent` to `no_pivot` are a child
-    run's, `scheduled_for` is a scheduled run's (see `NewRun`).
-    `waits_for` tells people what a released run waits for beside the time; `attributes` and `progress` are
-    what it shows of itself, as JSON. `unreadable` says why a payload
+    run's, `scheduled_for` is a scheduled run's, and `trace` as it was decided (see `NewRun`).
+    `waits_for` tells people what a released run waits for beside the time; `place` whether it waits for a
+    place in its queue, or has one since `admitted_at`. `attributes` and `progress` are what it shows of
+    itself, as JSON. `unreadable` says why a payload
     couldn't be decoded (it is left empty then).
     """
 
@@ -90,7 +100,13 @@ class RunRow:
     root: str | None = None
     no_pivot: str | None = None
     scheduled_for: int | None = None
+    trace: str | None = None
     waits_for: str | None = None
+    place: Place | None = None
+    queue_key: str | None = None
+    priority: int = 0
+    above: str | None = None
+    admitted_at: int | None = None
     attributes: str | None = None
     progress: str | None = None
     unreadable: str = ""
@@ -149,7 +165,8 @@ class RunChange:
     """The new state of a run's row, written whole.
 
     `release` gives the run up: no owner, to be claimed again from `due_at` on (never, when None, until
-    an inbox row wakes it). Releasing sets `lost` to 0. `waits_for` tells people what it waits for.
+    an inbox row wakes it). Releasing sets `lost` to 0. `waits_for` tells people what it waits for,
+    `undoable` says of a completed run that there is something to undo.
     """
 
     status: Status
@@ -161,6 +178,7 @@ class RunChange:
     release: bool = False
     needs: str | None = None
     waits_for: str | None = None
+    undoable: bool = False
 
 
 class Wake(StrEnum):
@@ -247,7 +265,8 @@ class Write:
     that are written where the inbox row is refused because the run has ended. `asks` are approvals that the
     turn asks for, `closes` those that it has no more use for, `vote` is somebody's decision about one,
     `revoke` ends links to one. `shown` is what the run shows of itself from now on, where that has changed.
-    `schedule` changes a schedule, and with it the rest is written or lost.
+    `schedule` changes a schedule, and with it the rest is written or lost; `queue` changes a queue, `removal`
+    removes runs.
     """
 
     run_id: str
@@ -272,6 +291,8 @@ class Write:
     vote: Vote | None = None
     revoke: Revocation | None = None
     shown: Shown | None = None
+    queue: QueueChange | None = None
+    removal: Removal | None = None
 
 
 class Written(StrEnum):
@@ -320,6 +341,20 @@ class Loaded:
     epoch: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The runs that were claimed.
+
+    `full` are the queues of which the worker may hold no more; `waiting` tells that runs wait for places in
+    queues, `again_at` when some of them may begin that mustn't yet (milliseconds), if that is known.
+    """
+
+    runs: list[Loaded]
+    full: frozenset[str] = frozenset()
+    waiting: bool = False
+    again_at: int | None = None
+
+
 OTHER_CODE: Final = "code!="
 """How the need of a parked run begins that goes on under any other code than the one named."""
 
@@ -328,12 +363,15 @@ OTHER_CODE: Final = "code!="
 class Serves:
     """What a worker can run: sagas by name and version, and compensation handlers by name and version.
 
-    `code` is the need of a run that is parked under this worker's code, and goes on under any other.
+    `code` is the need of a run that is parked under this worker's code, and goes on under any other. `queues`
+    are those that its sagas name; `only` are the queues whose runs it takes, None for all.
     """
 
     sagas: frozenset[tuple[str, str]]
     handlers: frozenset[str] = frozenset()
     code: str = ""
+    queues: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus, Vote
 from amends.persistence.codec import Codec, PlainCodec
+from amends.persistence.queue_records import Place
 from amends.persistence.records import (
     Cause,
     EntryRow,
@@ -42,9 +43,15 @@ RUN_COLUMNS: Final = (
     "root",
     "no_pivot",
     "scheduled_for",
+    "trace",
     "waits_for",
+    "place",
+    "queue_key",
+    "priority",
+    "above",
 )
-SEEN_COLUMNS: Final = (*RUN_COLUMNS, "attributes", "progress")
+PLACE: Final = RUN_COLUMNS.index("place")
+SEEN_COLUMNS: Final = (*RUN_COLUMNS, "admitted_at", "attributes", "progress")
 """What is read of a run; a new one is inserted without what it shows of itself."""
 ENTRY_COLUMNS: Final = (
     "run_id",
@@ -128,6 +135,8 @@ class Reader:
         unreadable = "" if self._plain else self._decode(cells, (6, 7, 8), "run", RUN_COLUMNS)
         if cells[6] is None:
             cells[6] = b""
+        if cells[PLACE] is not None:
+            cells[PLACE] = Place(str(cells[PLACE]))
         return replace(RunRow(*cells), unreadable=unreadable) if unreadable else RunRow(*cells)
 
     def entry(self, row: Sequence[Any]) -> EntryRow:

@@ -11,11 +11,11 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
@@ -32,6 +32,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.dialects.sqlite import insert as insert_or
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError as DriverError
@@ -159,6 +160,10 @@ class SqliteBackend:
     def insert(self, table: Table, columns: Sequence[str]) -> Many:
         """Prepare for `executemany`."""
         return self.many(column_types(table, columns), lambda cells: table.insert().values(dict(cells)))
+
+    def insert_missing(self, table: Table, values: Mapping[str, Any]) -> Executable:
+        """Insert or do nothing."""
+        return insert_or(table).values(dict(values)).on_conflict_do_nothing()
 
     def insert_runs(self, connection: Connection, rows: Sequence[tuple[Cell, ...]]) -> set[str]:
         """Look which ids are taken, then insert the rest: nobody comes between in such a transaction."""

@@ -35,7 +35,10 @@ from amends.persistence.clock import Clock
 from amends.persistence.lease import Lease
 from amends.persistence.once import once
 from amends.persistence.prepared import Prepared
+from amends.persistence.queue_records import Place
+from amends.persistence.queueing import Queueing
 from amends.persistence.records import Cause, Receipt, Status, Write
+from amends.persistence.removing import Removing
 from amends.persistence.rows import AUDIT_COLUMNS, ENTRY_COLUMNS, INBOX_COLUMNS
 from amends.persistence.scheduling import ScheduleStore
 
@@ -129,8 +132,10 @@ class Store:
         query = self._wait_for_runs if wait else self._lock_runs
         found = query(connection, {"ids": id_listing(sorted(ids))})
         return {
-            run_id: RunState(Status(status), None if cause is None else Cause(cause), mail)
-            for run_id, status, cause, mail in found
+            run_id: RunState(
+                Status(status), None if cause is None else Cause(cause), mail, removed=bool(removed)
+            )
+            for run_id, status, cause, mail, removed in found
         }
 
     def existing_runs(self, connection: Connection, ids: Collection[str]) -> set[str]:
@@ -167,9 +172,15 @@ class Store:
                 many(connection, cells)
         if rows.schedules:
             self._schedules.write(connection, rows.schedules)
+        for change in rows.queues:
+            self._queueing.change(connection, change, self._clock.now())
+        for removal in rows.removals:
+            self._removing.remove(connection, removal, self._clock.now())
 
     def _prepare_parts(self) -> None:
         self._schedules = ScheduleStore(self._backend)
+        self._queueing = Queueing(self._backend)
+        self._removing = Removing(self._backend)
         self._approvals = Approvals(self._backend)
         self._attributes = Attributes(self._backend)
 
@@ -189,7 +200,8 @@ class Store:
             .returning(null() if server_time is None else server_time)
         )
         wanted = self._backend.among(runs.c.id, "ids")
-        states = select(runs.c.id, runs.c.status, runs.c.cause, runs.c.mail).where(wanted)
+        removed = runs.c.removed_at.is_not(None)
+        states = select(runs.c.id, runs.c.status, runs.c.cause, runs.c.mail, removed).where(wanted)
         self._lock_runs = prepared(states.with_for_update(skip_locked=True))
         self._wait_for_runs = prepared(states.order_by(runs.c.id).with_for_update())
         self._existing_runs = prepared(select(runs.c.id).where(wanted))
@@ -279,7 +291,13 @@ class Store:
                     mail=cells["mail"],
                     needs=case((cells["frees"], null()), else_=runs.c.needs),
                     due_at=case(
-                        (sleeps & or_(runs.c.due_at.is_(None), runs.c.due_at > cells["now"]), cells["now"]),
+                        (
+                            sleeps
+                            & or_(runs.c.due_at.is_(None), runs.c.due_at > cells["now"])
+                            # What waits for a place goes on waiting, whoever writes to it, but to end it.
+                            & or_(runs.c.place.is_(None), runs.c.place != _QUEUED, cells["frees"]),
+                            cells["now"],
+                        ),
                         else_=runs.c.due_at,
                     ),
                     # A run that a worker holds doesn't look different for a message that it hasn't taken.
@@ -290,7 +308,8 @@ class Store:
 
 
 _ZERO = literal_column("0", BigInteger)
-_WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs", "waits_for")
+_QUEUED = literal_column(f"'{Place.QUEUED.value}'", Text)
+_WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs", "waits_for", "undoable")
 _CHANGE_COLUMNS = {
     "id": Text,
     "status": Text,
@@ -301,6 +320,7 @@ _CHANGE_COLUMNS = {
     "due_at": BigInteger,
     "needs": Text,
     "waits_for": Text,
+    "undoable": Boolean,
     "keeps_owner": Boolean,
     "keeps_lost": Boolean,
 }

@@ -8,35 +8,33 @@ sleeping runs cost one entry in the index of due runs and nothing else.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
-    ColumnElement,
-    Identity,
-    Index,
-    Integer,
     LargeBinary,
     MetaData,
-    PrimaryKeyConstraint,
     SmallInteger,
     Table,
-    Text,
-    UniqueConstraint,
-    literal_column,
-    text,
 )
-from sqlalchemy.schema import SchemaItem
-from sqlalchemy.types import TypeEngine
 
 from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.attribute_records import AttributeKind
+from amends.persistence.columns import (
+    Maker,
+    key,
+    key_type,
+    number,
+    number_or_null,
+    one_of,
+    payload,
+    serial,
+    words,
+    words_or_null,
+)
+from amends.persistence.queue_records import Place
 from amends.persistence.records import Cause, Status
 
 ENDED: Final = (
@@ -50,6 +48,15 @@ ENDED: Final = (
 
 CLAIMABLE: Final = (Status.OPEN, Status.COMPENSATING)
 """The statuses in which a worker has something to do for a run."""
+
+QUEUED: Final = "place = 'queued' AND status = 'open' AND owner IS NULL"
+"""Runs that wait for a place in their queue."""
+
+TAKEN: Final = "place = 'taken' AND ended_at IS NULL"
+"""Runs that have one."""
+
+KEPT: Final = "removed_at IS NULL"
+"""Runs that are there; of one that was removed a row stays, so that its id isn't free again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class Tables:
     votes: Table
     workers: Table
     schedules: Table
+    queues: Table
     transactions: Table
     audit: Table
 
@@ -74,7 +82,7 @@ class Tables:
 @functools.cache
 def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
     """Return the tables of the log in `schema`, their names beginning with `prefix`."""
-    maker = _Maker(MetaData(schema=schema), prefix)
+    maker = Maker(MetaData(schema=schema), prefix)
     return Tables(
         metadata=maker.metadata,
         schema=schema,
@@ -87,175 +95,141 @@ def tables_in(schema: str | None = None, prefix: str = "") -> Tables:
         votes=_votes(maker),
         workers=_workers(maker),
         schedules=_schedules(maker),
+        queues=_queues(maker),
         transactions=_transactions(maker),
         audit=_audit(maker),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    """Name tables, constraints and indexes in one way."""
-
-    metadata: MetaData
-    prefix: str
-
-    def table(self, name: str, *items: SchemaItem) -> Table:
-        return Table(f"{self.prefix}{name}", self.metadata, *items)
-
-    def primary(self, table: str, *columns: str) -> PrimaryKeyConstraint:
-        return PrimaryKeyConstraint(*columns, name=f"{self.prefix}{table}_pkey")
-
-    def unique(self, table: str, *columns: str) -> UniqueConstraint:
-        return UniqueConstraint(*columns, name=f"{self.prefix}{table}_{columns[-1]}_key")
-
-    def check(self, table: str, what: str, condition: str) -> CheckConstraint:
-        return CheckConstraint(text(condition), name=f"{self.prefix}{table}_{what}")
-
-    def index(self, table: Table, what: str, *columns: str, where: str = "", on_sqlite: str = "") -> Index:
-        chosen = [table.c[name] for name in columns]
-        return Index(
-            f"{table.name}_{what}",
-            *chosen,
-            postgresql_where=text(where) if where else None,
-            sqlite_where=text(on_sqlite or where) if where else None,
-        )
-
-
-def _key_type() -> TypeEngine[str]:
-    """Compare keys byte by byte: fast, and the index is right after an upgrade of the system's locales."""
-    return Text().with_variant(Text(collation="C"), "postgresql")
-
-
-def _key(name: str) -> Column[str]:
-    return Column(name, _key_type(), nullable=False)
-
-
-def _words(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
-
-
-def _words_or_null(name: str) -> Column[str]:
-    return Column(name, Text)
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
-
-
-def _number_or_null(name: str) -> Column[int]:
-    return Column(name, BigInteger)
-
-
-def _payload(name: str) -> Column[bytes]:
-    return Column(name, LargeBinary)
-
-
-def _serial(name: str) -> Column[int]:
-    return Column(name, BigInteger().with_variant(Integer, "sqlite"), Identity(always=True), nullable=False)
-
-
-def literals(column: str, values: Iterable[StrEnum]) -> ColumnElement[bool]:
-    """Say that `column` is one of `values` in literal SQL, so that partial indexes apply."""
-    allowed = [literal_column(f"'{value.value}'", Text) for value in values]
-    return literal_column(column, Text).in_(allowed)
-
-
-def _one_of(column: str, values: Iterable[StrEnum]) -> str:
-    return str(literals(column, values).compile())
-
-
-def _runs(maker: _Maker) -> Table:
+def _runs(maker: Maker) -> Table:
     table = maker.table(
         "runs",
-        _key("id"),
-        _words("saga"),
-        _words("version"),
-        _words("queue"),
-        _words("status"),
-        _words_or_null("cause"),
+        key("id"),
+        words("saga"),
+        words("version"),
+        key("queue"),
+        words("status"),
+        words_or_null("cause"),
         Column("input", LargeBinary, nullable=False),
-        _payload("result"),
-        _payload("error"),
-        Column("owner", _key_type()),
-        _number_or_null("due_at"),
-        _number_or_null("deadline_at"),
-        _number("created_at"),
-        _number_or_null("ended_at"),
-        _number("mail"),
-        _number("lost"),
-        _words_or_null("needs"),
-        Column("parent", _key_type()),
-        _number_or_null("parent_ref"),
-        Column("root", _key_type()),
-        _words_or_null("no_pivot"),
-        _number_or_null("scheduled_for"),
-        _words_or_null("waits_for"),
-        _words_or_null("attributes"),
-        _words_or_null("progress"),
-        _number("changed"),
+        payload("result"),
+        payload("error"),
+        Column("owner", key_type()),
+        number_or_null("due_at"),
+        number_or_null("deadline_at"),
+        number("created_at"),
+        number_or_null("ended_at"),
+        number("mail"),
+        number("lost"),
+        words_or_null("needs"),
+        Column("parent", key_type()),
+        number_or_null("parent_ref"),
+        Column("root", key_type()),
+        words_or_null("no_pivot"),
+        number_or_null("scheduled_for"),
+        words_or_null("trace"),
+        words_or_null("waits_for"),
+        words_or_null("place"),
+        Column("queue_key", key_type()),
+        number("priority"),
+        words_or_null("above"),
+        number_or_null("admitted_at"),
+        words_or_null("attributes"),
+        words_or_null("progress"),
+        Column("undoable", Boolean),
+        number_or_null("removed_at"),
+        number("changed"),
         maker.primary("runs", "id"),
-        maker.check("runs", "status_known", _one_of("status", Status)),
-        maker.check("runs", "cause_known", f"cause IS NULL OR {_one_of('cause', Cause)}"),
-        maker.check("runs", "ended_at_end", f"(ended_at IS NOT NULL) = ({_one_of('status', ENDED)})"),
+        maker.check("runs", "status_known", one_of("status", Status)),
+        maker.check("runs", "cause_known", f"cause IS NULL OR {one_of('cause', Cause)}"),
+        maker.check("runs", "ended_at_end", f"(ended_at IS NOT NULL) = ({one_of('status', ENDED)})"),
         maker.check("runs", "ended_is_idle", "ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)"),
         maker.check("runs", "counts", "mail >= 0 AND lost >= 0"),
         maker.check("runs", "child_whole", "(parent IS NULL) = (root IS NULL)"),
+        maker.check("runs", "place_known", f"place IS NULL OR {one_of('place', Place)}"),
     )
-    maker.index(table, "due", "due_at", where=f"owner IS NULL AND {_one_of('status', CLAIMABLE)}")
+    maker.index(table, "due", "due_at", where=f"owner IS NULL AND {one_of('status', CLAIMABLE)}")
+    maker.index(table, "due_of", "saga", "due_at", where=f"owner IS NULL AND {one_of('status', CLAIMABLE)}")
     maker.index(table, "owned", "owner", where="owner IS NOT NULL")
-    maker.index(table, "parked", "created_at", "id", where=_one_of("status", [Status.PARKED]))
-    maker.index(table, "created", "created_at", "id")
+    maker.index(table, "parked", "created_at", "id", where=one_of("status", [Status.PARKED]))
+    maker.index(table, "compensating", "created_at", where=one_of("status", [Status.COMPENSATING]))
+    maker.index(table, "created", "created_at", "id", where=KEPT)
     maker.index(table, "children", "parent", "created_at", "id", where="parent IS NOT NULL")
     maker.index(table, "tree", "root", where="root IS NOT NULL")
     maker.index(table, "changed", "changed")
+    # One for the order in which runs get places, one for those who have them, one for how many began of late.
+    maker.index(table, "queued", "queue", "priority", "created_at", "id", where=QUEUED)
+    maker.index(table, "places", "queue", "queue_key", where=TAKEN)
+    maker.index(table, "admitted", "queue", "admitted_at", where="admitted_at IS NOT NULL")
     return table
 
 
-def _attributes(maker: _Maker) -> Table:
+def _queues(maker: Maker) -> Table:
+    return maker.table(
+        "queues",
+        key("name"),
+        number_or_null("concurrency"),
+        number_or_null("per_worker"),
+        number_or_null("per_key"),
+        number_or_null("rate_count"),
+        number_or_null("rate_ms"),
+        Column("paused", Boolean, nullable=False),
+        number("updated_at"),
+        maker.primary("queues", "name"),
+        maker.check(
+            "queues",
+            "limits",
+            "(concurrency IS NULL OR concurrency > 0) AND (per_worker IS NULL OR per_worker > 0)"
+            " AND (per_key IS NULL OR per_key > 0) AND (rate_count IS NULL) = (rate_ms IS NULL)"
+            " AND (rate_count IS NULL OR (rate_count > 0 AND rate_ms > 0))",
+        ),
+    )
+
+
+def _attributes(maker: Maker) -> Table:
     # When the run was created stands here too, so that a page of a list is read from the index, in its order.
     table = maker.table(
         "attributes",
-        _key("run_id"),
-        _key("name"),
-        _key("kind"),
-        _key("value"),
-        _number("created_at"),
+        key("run_id"),
+        key("name"),
+        key("kind"),
+        key("value"),
+        number("created_at"),
         maker.primary("attributes", "run_id", "name"),
-        maker.check("attributes", "kind_known", _one_of("kind", AttributeKind)),
+        maker.check("attributes", "kind_known", one_of("kind", AttributeKind)),
     )
     maker.index(table, "search", "name", "kind", "value", "created_at", "run_id")
     return table
 
 
-def _journal(maker: _Maker) -> Table:
+def _journal(maker: Maker) -> Table:
     # A table with rowids on SQLite: appending costs half the CPU of WITHOUT ROWID, a quarter with payloads
     # of 500 bytes, because rows land together at the end instead of each in its run's page.
     return maker.table(
         "journal",
-        _key("run_id"),
-        _number("seq"),
-        _words("kind"),
-        _number("at"),
-        _number_or_null("ref"),
-        _number_or_null("attempt"),
-        _words_or_null("name"),
-        _words_or_null("meta"),
-        _payload("payload"),
+        key("run_id"),
+        number("seq"),
+        words("kind"),
+        number("at"),
+        number_or_null("ref"),
+        number_or_null("attempt"),
+        words_or_null("name"),
+        words_or_null("meta"),
+        payload("payload"),
         Column("format", SmallInteger, nullable=False),
         maker.primary("journal", "run_id", "seq"),
     )
 
 
-def _inbox(maker: _Maker) -> Table:
+def _inbox(maker: Maker) -> Table:
     table = maker.table(
         "inbox",
-        _key("run_id"),
-        _number("number"),
-        _key("key"),
-        _words("kind"),
-        _number("at"),
-        _words_or_null("meta"),
-        _payload("payload"),
+        key("run_id"),
+        number("number"),
+        key("key"),
+        words("kind"),
+        number("at"),
+        words_or_null("meta"),
+        payload("payload"),
         Column("taken", Boolean, nullable=False),
         maker.primary("inbox", "run_id", "number"),
         maker.unique("inbox", "run_id", "key"),
@@ -264,83 +238,83 @@ def _inbox(maker: _Maker) -> Table:
     return table
 
 
-def _approvals(maker: _Maker) -> Table:
+def _approvals(maker: Maker) -> Table:
     table = maker.table(
         "approvals",
-        _key("id"),
-        _key("run_id"),
-        _number("ref"),
-        _words("status"),
-        _words("digest"),
+        key("id"),
+        key("run_id"),
+        number("ref"),
+        words("status"),
+        words("digest"),
         Column("request", LargeBinary, nullable=False),
-        _number("quorum"),
-        _payload("decision"),
-        _words_or_null("decided_by"),
-        _number("created_at"),
-        _number_or_null("expires_at"),
-        _number_or_null("decided_at"),
-        _words_or_null("revoked"),
+        number("quorum"),
+        payload("decision"),
+        words_or_null("decided_by"),
+        number("created_at"),
+        number_or_null("expires_at"),
+        number_or_null("decided_at"),
+        words_or_null("revoked"),
         maker.primary("approvals", "id"),
-        maker.check("approvals", "status_known", _one_of("status", ApprovalStatus)),
+        maker.check("approvals", "status_known", one_of("status", ApprovalStatus)),
         maker.check("approvals", "decided_at_decision", "(decided_at IS NULL) = (status = 'pending')"),
     )
-    maker.index(table, "pending", "created_at", where=_one_of("status", [ApprovalStatus.PENDING]))
+    maker.index(table, "pending", "created_at", where=one_of("status", [ApprovalStatus.PENDING]))
     maker.index(table, "of_run", "run_id")
     return table
 
 
-def _votes(maker: _Maker) -> Table:
+def _votes(maker: Maker) -> Table:
     return maker.table(
         "votes",
-        _key("approval_id"),
-        _key("by"),
+        key("approval_id"),
+        key("by"),
         Column("approved", Boolean, nullable=False),
-        _words("how"),
-        _number("at"),
-        _words("digest"),
-        _words("values"),
-        _payload("payload"),
+        words("how"),
+        number("at"),
+        words("digest"),
+        words("values"),
+        payload("payload"),
         maker.primary("votes", "approval_id", "by"),
     )
 
 
-def _workers(maker: _Maker) -> Table:
+def _workers(maker: Maker) -> Table:
     return maker.table(
         "workers",
-        _key("id"),
-        _number("epoch"),
-        _number("batch"),
-        _number("lease_until"),
-        _words("host"),
-        _number("pid"),
-        _words("process"),
-        _number("started_at"),
-        _words("serves"),
-        _number_or_null("dead_at"),
+        key("id"),
+        number("epoch"),
+        number("batch"),
+        number("lease_until"),
+        words("host"),
+        number("pid"),
+        words("process"),
+        number("started_at"),
+        words("serves"),
+        number_or_null("dead_at"),
         maker.primary("workers", "id"),
     )
 
 
-def _schedules(maker: _Maker) -> Table:
+def _schedules(maker: Maker) -> Table:
     table = maker.table(
         "schedules",
-        _key("id"),
-        _words("saga"),
-        _words("version"),
+        key("id"),
+        words("saga"),
+        words("version"),
         Column("input", LargeBinary, nullable=False),
         Column("format", SmallInteger, nullable=False),
-        _words("definition"),
+        words("definition"),
         Column("paused", Boolean, nullable=False),
-        _number_or_null("next_at"),
-        _number_or_null("waiting_at"),
-        Column("last_run", _key_type()),
-        _number_or_null("last_at"),
-        _number("started"),
-        _number("skipped"),
-        _number_or_null("last_skipped_at"),
-        _number("created_at"),
-        _number("updated_at"),
-        _number("revision"),
+        number_or_null("next_at"),
+        number_or_null("waiting_at"),
+        Column("last_run", key_type()),
+        number_or_null("last_at"),
+        number("started"),
+        number("skipped"),
+        number_or_null("last_skipped_at"),
+        number("created_at"),
+        number("updated_at"),
+        number("revision"),
         maker.primary("schedules", "id"),
         maker.check("schedules", "paused_rests", "NOT paused OR (next_at IS NULL AND waiting_at IS NULL)"),
         maker.check("schedules", "counts", "started >= 0 AND skipped >= 0 AND revision > 0"),
@@ -350,16 +324,16 @@ def _schedules(maker: _Maker) -> Table:
     return table
 
 
-def _transactions(maker: _Maker) -> Table:
+def _transactions(maker: Maker) -> Table:
     # One row per key of a transactional step: what its transaction has done, and which never may.
     table = maker.table(
         "transactions",
-        _key("key"),
-        _key("run_id"),
-        _payload("result"),
-        _number("refused"),
-        _number_or_null("landed_at"),
-        _number_or_null("undone_at"),
+        key("key"),
+        key("run_id"),
+        payload("result"),
+        number("refused"),
+        number_or_null("landed_at"),
+        number_or_null("undone_at"),
         maker.primary("transactions", "key"),
         maker.check(
             "transactions", "says_something", "refused > 0 OR landed_at IS NOT NULL OR undone_at IS NOT NULL"
@@ -369,15 +343,15 @@ def _transactions(maker: _Maker) -> Table:
     return table
 
 
-def _audit(maker: _Maker) -> Table:
+def _audit(maker: Maker) -> Table:
     table = maker.table(
         "audit",
-        _serial("number"),
-        _key("run_id"),
-        _number("at"),
-        _words("actor"),
-        _words("action"),
-        _words_or_null("detail"),
+        serial("number"),
+        key("run_id"),
+        number("at"),
+        words("actor"),
+        words("action"),
+        words_or_null("detail"),
         maker.primary("audit", "number"),
     )
     maker.index(table, "of_run", "run_id", "number")

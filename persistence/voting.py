@@ -72,5 +72,7 @@ def message(run_id: str, vote: Vote, state: ApprovalState) -> InboxRow:
         "at": vote.at,
         "voters": sorted({*state.votes, vote.by}),
     }
+    if vote.sender is not None:
+        meta["from"] = vote.sender
     key = f"{DECIDED}:{vote.approval_id}"
     return InboxRow(run_id, key, DECIDED, vote.at, json.dumps(meta), vote.payload)

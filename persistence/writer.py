@@ -11,13 +11,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection
 
 from amends.persistence.backend import Backend
+from amends.persistence.claiming import Claiming
 from amends.persistence.clock import Clock
 from amends.persistence.codec import Codec
 from amends.persistence.delivery import Delivery, answer
@@ -26,9 +27,10 @@ from amends.persistence.errors import DatabaseUnavailable, WriterClosed
 from amends.persistence.faults import Fault
 from amends.persistence.lease import Lease
 from amends.persistence.leases import Leases
+from amends.persistence.observer import Observed, Observer
 from amends.persistence.patience import Abandoned, Patience
 from amends.persistence.queued import Batch, Blocked, Close, Errand, Item, Submitted, Thunk
-from amends.persistence.records import Loaded, Receipt, Serves, Write, Written
+from amends.persistence.records import Claimed, Receipt, Serves, Write, Written
 from amends.persistence.rows import Reader
 from amends.persistence.store import Store
 from amends.persistence.tenure import Tenure
@@ -51,7 +53,7 @@ class Writer:
 
     Made by `Database.writer`. `deliver` is given one thunk a batch, to be called wherever the application
     wants its callbacks (`loop.call_soon_threadsafe`); `on_news` is called after commits of others, `on_lost`
-    once when the lease is lost.
+    once when the lease is lost. `observer` is told of commits in the writer's thread.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Writer:
         on_news: Thunk,
         on_lost: Thunk,
         lease_ms: int,
+        observer: Observer | None = None,
     ) -> None:
+        self._observed = Observed(observer)
         self._backend = backend
         self._clock = clock
         self._serves = serves
@@ -85,6 +89,7 @@ class Writer:
         self._patience = Patience(name)
         self._delivery = Delivery(deliver, on_news)
         self._sender = f"{worker or ''}/{id(self)}/{time.time_ns()}"
+        self._claiming = Claiming(backend, self._leases, self._sender)
         self._tenure = Tenure(
             backend, clock, self._leases, self._store, worker=worker, sender=self._sender, lease_ms=lease_ms
         )
@@ -124,31 +129,39 @@ class Writer:
             )
         self._queue.put(Submitted(write, done))
 
-    def claim(self, limit: int, serves: Serves, done: Callable[[list[Loaded]], object]) -> None:
+    def claim(
+        self,
+        limit: int,
+        serves: Serves,
+        done: Callable[[Claimed], object],
+        queues: Collection[str] = (),
+    ) -> None:
         """Claim up to `limit` due runs that can be served, loaded, those due the longest first.
 
-        What can be served is noted in the worker's row, for others to see, whenever it has changed. Of the
-        runs that were lost twice or more (they may kill their worker) at most one is claimed, and none
-        while the worker holds another.
+        In `queues` places are given before that, as far as there are any. What can be served is noted in the
+        worker's row, for others to see, whenever it has changed. Of the runs that were lost twice or more
+        (they may kill their worker) at most one is claimed, and none while the worker holds another.
         """
 
         def run(connection: Connection, lease: Lease) -> Thunk:
             now = self._clock.now()
             if serves != self._serves:
                 self._leases.serve(connection, lease, serves, now)
-            claimed = self._leases.claim(connection, lease, serves, limit, now)
+            claimed = self._claiming.claim(connection, lease, serves, limit, now, queues)
             return lambda: self._claimed(serves, lambda: done(claimed))
 
         self._ask(Errand(run))
 
-    def look_after_dead(self, done: Callable[[int], object]) -> None:
-        """Hand on the runs of workers that are dead; `done` is told how many runs that were."""
+    def look_after_dead(self, done: Callable[[tuple[list[str], int]], object]) -> None:
+        """Hand on the runs of workers that are dead; `done` is told which those were, and how many runs."""
 
         def run(connection: Connection, lease: Lease) -> Thunk:
-            dead, runs = self._leases.hand_on_the_dead(connection, lease.worker, self._clock.now())
+            steady = self._clock.steady_for() * 1000 > lease.lease_ms
+            now = self._clock.now()
+            dead, runs = self._leases.hand_on_the_dead(connection, lease.worker, now, steady=steady)
             if runs:
                 self._backend.announce(connection, self._sender)
-            return lambda: self._bury(dead, lambda: done(runs))
+            return lambda: self._bury(dead, lambda: done((dead, runs)))
 
         self._ask(Errand(run))
 
@@ -301,7 +314,9 @@ class Writer:
             after = [errand.run(connection, lease) for errand in errands] if lease is not None else []
             return _Outcome(receipts, after, lease)
 
+        began = time.monotonic()
         outcome = self._transactor.run(self._tenure.fence, work, self._tenure.was_committed)
+        self._observed.committed(len(part), time.monotonic() - began)
         if outcome.lease is not None:
             self._tenure.renewed = outcome.lease.asked_at
         return outcome
@@ -320,6 +335,7 @@ class Writer:
             after()
         if outcome.lease is None and self._tenure.worker is not None:
             _log.warning("%s: the lease was lost; its runs went to others", self._thread.name)
+            self._observed.lease_lost()
             self._errands = errands
             self._tenure.enter(self._transactor, self._patience, self._serves)
             self._delivery.hand([self._on_lost])

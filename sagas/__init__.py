@@ -42,6 +42,7 @@ from amends.sagas.errors import (
     OtherDatabase,
     OutsideRun,
     PayloadTooLarge,
+    QueueNotFound,
     RecordUnreadable,
     ResultInvalid,
     RetryAfter,
@@ -49,6 +50,7 @@ from amends.sagas.errors import (
     RunFailed,
     RunNotFound,
     RunParked,
+    RunRemoved,
     ScheduleNotFound,
     StartConflict,
     StepFailed,
@@ -59,6 +61,7 @@ from amends.sagas.errors import (
     WebhooksMissing,
     WorkerLost,
 )
+from amends.sagas.fleet import Worker
 from amends.sagas.handle import Run, RunInfo, Standing
 from amends.sagas.handling import Report
 from amends.sagas.hooks import Hook, webhook
@@ -69,9 +72,12 @@ from amends.sagas.operators import Acted, Operator
 from amends.sagas.outbox import Outbox
 from amends.sagas.outcome import Effect, Landed, NotLanded, OnUnknown, Outcome
 from amends.sagas.outgoing import Outgoing, outgoing
+from amends.sagas.queues import Queue, Queues, Rate
 from amends.sagas.receiving import Receiving, receive
 from amends.sagas.replay_filter import ReplayFilter
+from amends.sagas.retention import Collected
 from amends.sagas.retry import Retry
+from amends.sagas.run_filter import RunFilter
 from amends.sagas.saga import Saga, saga
 from amends.sagas.schedule_view import Schedule
 from amends.sagas.schedules import Schedules
@@ -80,6 +86,7 @@ from amends.sagas.showing import set_attributes, set_progress
 from amends.sagas.states import Status
 from amends.sagas.step import Compensation, Step, Undo, step
 from amends.sagas.sync import SyncCoordinator, SyncOperator, SyncRun, SyncWatch
+from amends.sagas.sync_queues import SyncQueues
 from amends.sagas.sync_schedules import SyncSchedules
 from amends.sagas.ticks import CatchUp, Overlap
 from amends.sagas.transaction import Transaction, transaction
@@ -99,6 +106,7 @@ __all__ = [
     "CatchUp",
     "Change",
     "Codec",
+    "Collected",
     "CommittedByStep",
     "Compensation",
     "Coordinator",
@@ -138,6 +146,10 @@ __all__ = [
     "PayloadTooLarge",
     "PlannedUndo",
     "Progress",
+    "Queue",
+    "QueueNotFound",
+    "Queues",
+    "Rate",
     "Receiving",
     "RecordUnreadable",
     "ReplayFilter",
@@ -148,9 +160,11 @@ __all__ = [
     "Run",
     "RunEnded",
     "RunFailed",
+    "RunFilter",
     "RunInfo",
     "RunNotFound",
     "RunParked",
+    "RunRemoved",
     "Saga",
     "Schedule",
     "ScheduleNotFound",
@@ -163,6 +177,7 @@ __all__ = [
     "StepTimeout",
     "SyncCoordinator",
     "SyncOperator",
+    "SyncQueues",
     "SyncRun",
     "SyncSchedules",
     "SyncWatch",
@@ -175,6 +190,7 @@ __all__ = [
     "Watch",
     "Webhooks",
     "WebhooksMissing",
+    "Worker",
     "WorkerLost",
     "approval",
     "continue_as_new",

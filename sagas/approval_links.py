@@ -59,6 +59,7 @@ class ApprovalLinks:
         """Give the text that stands for a claim, which nobody without the key can make."""
         said = json.dumps(
             [claim.approval_id, claim.person, claim.digest, claim.issued, claim.expires],
+            ensure_ascii=False,  # the longest names that there are must fit into LONGEST_TOKEN
             separators=(",", ":"),
         ).encode()
         return base64.urlsafe_b64encode(self.keys.sign(PURPOSE + said) + said).rstrip(b"=").decode()

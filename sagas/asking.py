@@ -28,7 +28,7 @@ def ask(run: LiveRun, command: Command, now: int) -> None:
         return
     step = intend(run, command, now)
     if isinstance(called, Saga):
-        children.start(run, step, called, command.no_pivot, now)
+        children.start(run, step, called, command, now)
     elif step.asks:
         parents.ask_for(run, step, now)
     else:

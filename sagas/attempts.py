@@ -42,7 +42,7 @@ def judge(
     `again` is false where no further attempt may be made: the run compensates, or the body gave the step up.
     `pivoted` tells that the run has passed its point of no return.
     """
-    meta: dict[str, Any] = {"started": news.started_at}
+    meta = news.begun()
     if news.outcome is Outcome.LANDED and news.error is None:
         return Verdict(Kind.LANDED, meta, news.result)
     meta["outcome"] = news.outcome.value
@@ -61,7 +61,7 @@ def judge_probe(
     record: StepRecord, news: Attempted, step: Step[..., Any] | None, *, again: bool, seed: str
 ) -> Verdict:
     """Decide what a probe's answer leads to; one that stays away leaves it to a person."""
-    meta: dict[str, Any] = {"started": news.started_at, "probed": True}
+    meta = news.begun() | {"probed": True}
     if news.outcome is Outcome.LANDED and news.error is None:
         return Verdict(Kind.LANDED, meta, news.result)
     if news.outcome is Outcome.NOT_LANDED:
@@ -81,7 +81,7 @@ def doubted(step: Step[..., Any] | None, at: int) -> dict[str, int]:
 
 def judge_undo(record: StepRecord, news: Attempted, policy: Retry | None, *, seed: str) -> Verdict:
     """Decide what a compensation's outcome leads to: done, tried again, or failed for good."""
-    meta: dict[str, Any] = {"started": news.started_at}
+    meta = news.begun()
     if news.outcome is Outcome.LANDED:
         return Verdict(Kind.UNDONE, meta, None)
     attempt = record.undo_attempt - record.undo_lost

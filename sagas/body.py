@@ -18,6 +18,7 @@ from amends.sagas.loop import BodyLoop
 from amends.sagas.mailbox import Letter, Mailbox
 from amends.sagas.notes import Notes
 from amends.sagas.outcome import Effect
+from amends.sagas.places import NOWHERE, place_of
 from amends.sagas.refusal import refusal
 from amends.sagas.request import Answer, Request
 from amends.sagas.saga import Saga
@@ -36,7 +37,8 @@ class Body:
     `issued` and `given_up` then hold what it asked for and which calls it no longer waits for. `floor` is the
     number of the new beginning that it is made for; `no_pivot` says why the runs above allow no pivot, and
     `stays` names the step before which none may be called. `notes` are what the body has said of the run
-    since somebody last looked, `known` the attributes that the run has.
+    since somebody last looked, `known` the attributes that the run has. `traced` is what is stored of its
+    trace, and the id of the topmost run.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Body:
         self.main: asyncio.Task[Any] | None = None
         self.no_pivot = no_pivot
         self.stays = ""
+        self.kept = b""
+        self.traced: tuple[str | None, str] = None, run.id
         self._limit = limit
         self._floor = floor
         self._count = floor
@@ -114,13 +118,14 @@ class Body:
         arguments = step.arguments.encode(args, kwargs)
         if len(arguments) > self._limit:
             raise too_large(f"{_said(step)}: its arguments", len(arguments), self._limit)
+        place = place_of(step, arguments) if isinstance(step, Saga) else NOWHERE
         ref = self.next_number()
         future = self.loop.create_future()
         self._futures[ref] = future, step
         if beside is not None:
             self.beside[ref] = beside
         self.savepoints.enter(ref, step.name, scopes)
-        self.issued.append(Command(ref, step, arguments, scopes, self._why_no_pivot(step, scopes)))
+        self.issued.append(Command(ref, step, arguments, scopes, self._why_no_pivot(step, scopes), place))
         try:
             return await future
         except asyncio.CancelledError:
@@ -131,16 +136,20 @@ class Body:
             self.beside.pop(ref, None)
             self.savepoints.leave(ref)
 
-    async def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
-        """Begin anew with other input. Raises `DefinitionError` while something of the body is going on."""
+    async def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any], kept: bytes = b"") -> NoReturn:
+        """Begin anew with other input; `kept`, JSON, is there as `kept` of the body that follows.
+
+        Raises `DefinitionError` while something of the body is going on.
+        """
         ref = 0
         if not self.loop.shutting:
             self._check_alone()
             arguments = self.saga.arguments.encode(args, kwargs)
-            if len(arguments) > self._limit:
-                raise too_large(f"saga {self.saga.name!r}: its input", len(arguments), self._limit)
+            if len(arguments) + len(kept) > self._limit:
+                size = len(arguments) + len(kept)
+                raise too_large(f"saga {self.saga.name!r}: its input", size, self._limit)
             ref = self.next_number()
-            self.issued.append(StartOver(ref, arguments))
+            self.issued.append(StartOver(ref, arguments, kept))
         while True:
             try:
                 # The body is closed here, once the new beginning is on record.
@@ -263,7 +272,8 @@ class Body:
 
     async def next_letter(self, name: str) -> Letter:
         """Wait for the next signal of a name; what `receive` in the body runs."""
-        return await self.mailbox.receive(name, self.loop.create_future, closing=self.loop.shutting)
+        loop = self.loop
+        return await self.mailbox.receive(name, loop.create_future, loop.now_ms, closing=loop.shutting)
 
     def fire(self, number: int, at: int) -> None:
         """Let a timer fire. Raises `KeyError` when the body has no such timer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import unicodedata
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ LONGEST = timedelta(days=36_500)
 """No duration is longer: its end must still be a moment that can be told."""
 
 MILLISECOND = timedelta(milliseconds=1)
+QUEUE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -120,3 +122,15 @@ def storable(value: str | None, what: str) -> str | None:
 def _shortened(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+
+
+def queue_name(value: Any, what: str, error: type[AmendsError], *, default: bool = False) -> str:
+    """Check a queue's name: letters, digits, dots, dashes and underscores; "default" only where that fits."""
+    if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
+        raise error(
+            f"{what} takes a name of 1 to 100 letters, digits, dots, dashes and underscores, "
+            f"not {_shortened(value)}"
+        )
+    if value == "default" and not default:
+        raise error(f'{what} can\'t be "default": those are the runs that never wait for a place')
+    return value

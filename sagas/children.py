@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import InboxRow, NewRun, Status, Tell, Wake
 from amends.sagas import parents
+from amends.sagas.commands import Command
 from amends.sagas.errors import RunFailed
 from amends.sagas.failure import Failure, describe, rebuild
 from amends.sagas.journal import Kind, Said
 from amends.sagas.outcome import Outcome
+from amends.sagas.places import above, below
 from amends.sagas.registry import SAGAS, STEPS
 from amends.sagas.saga import Saga
 from amends.sagas.step_record import MOVING, SETTLED, StepRecord
+from amends.tracing.identity import inherited
 
 if TYPE_CHECKING:
     from amends.sagas.run import LiveRun
@@ -34,9 +37,10 @@ def id_of(parent: str, ref: int) -> str:
     return f"{parent}/{ref}"
 
 
-def start(run: LiveRun, step: StepRecord, saga: Saga[..., Any], no_pivot: str | None, now: int) -> None:
+def start(run: LiveRun, step: StepRecord, saga: Saga[..., Any], command: Command, now: int) -> None:
     """Have a child run started with this turn."""
     deadline = None if saga.deadline is None else now + round(saga.deadline / timedelta(milliseconds=1))
+    place = below(run.row, command.place)
     run.draft.starts[step.key] = NewRun(
         step.key,
         saga.name,
@@ -44,11 +48,15 @@ def start(run: LiveRun, step: StepRecord, saga: Saga[..., Any], no_pivot: str | 
         step.arguments,
         now,
         deadline,
-        run.row.queue,
+        place.queue,
         run.row.id,
         step.ref,
         run.row.root or run.row.id,
-        no_pivot,
+        command.no_pivot,
+        trace=None if run.row.trace is None else inherited(run.row.trace),
+        queued=place.queued,
+        queue_key=place.key,
+        above=above(run.row),
     )
 
 

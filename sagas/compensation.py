@@ -5,9 +5,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from math import inf
+from typing import TYPE_CHECKING
 
 from amends.sagas.outcome import Effect
 from amends.sagas.step_record import SETTLED, StepRecord, Undoing
+
+if TYPE_CHECKING:
+    from amends.sagas.history import History
 
 
 class UndoOrder:
@@ -86,3 +90,8 @@ def _stands(step: StepRecord) -> bool:
     if undone or step.effect is Effect.READ:
         return False
     return step.landed if step.effect in (Effect.PLAIN, Effect.RETRIABLE) else step.may_stand
+
+
+def can_be_undone(history: History) -> bool:
+    """Tell whether there is something to undo of a run that has completed."""
+    return not history.pivoted and any(step.owed for step in history.steps.values())

@@ -44,6 +44,8 @@ class RunningBody(Protocol):
     saga: Saga[..., Any]
     replaying: bool
     savepoints: Savepoints
+    kept: bytes
+    traced: tuple[str | None, str]
 
     @property
     def random(self) -> random_module.Random:
@@ -57,8 +59,10 @@ class RunningBody(Protocol):
     ) -> Coroutine[Any, Any, Any]:
         """Issue a step or a child run and wait for its result; `beside` goes along unrecorded."""
 
-    def start_over(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, NoReturn]:
-        """Begin anew with other input."""
+    def start_over(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], kept: bytes = b""
+    ) -> Coroutine[Any, Any, NoReturn]:
+        """Begin anew with other input, and with what the body keeps for itself."""
 
     def next_letter(self, name: str) -> Coroutine[Any, Any, Letter]:
         """Wait for the next signal of a name."""

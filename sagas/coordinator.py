@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
 from sqlalchemy import Engine
 
-from amends.persistence.approval_records import ApprovalStatus
 from amends.persistence.codec import Codec
 from amends.sagas import messages
 from amends.sagas.approval_links import ApprovalLinks
 from amends.sagas.attributes import AttributeValue
-from amends.sagas.deciding import Approval, Deciding
+from amends.sagas.deciding import Deciding
 from amends.sagas.desk import Desk
 from amends.sagas.errors import CoordinatorClosed
+from amends.sagas.fleet import Worker, seen
 from amends.sagas.handle import Run, RunInfo
 from amends.sagas.joining import Joinable
 from amends.sagas.linking import Linking
@@ -28,17 +28,22 @@ from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
 from amends.sagas.options import CoordinatorOptions
 from amends.sagas.parts import Parts, assemble, dismantle
-from amends.sagas.planning import planned
+from amends.sagas.people import People
+from amends.sagas.places import checked_priority
+from amends.sagas.planning import checked_trace, planned
+from amends.sagas.queues import Queues
 from amends.sagas.registry import SAGAS
+from amends.sagas.retention import Collected, collect, policy
 from amends.sagas.saga import Saga, as_saga
 from amends.sagas.schedules import Schedules
 from amends.sagas.signalling import Signalling
-from amends.sagas.starting import Starts
+from amends.sagas.starting import Manner, Starts
 from amends.sagas.states import Status
 from amends.sagas.undo_plan import UndoPlan
 from amends.sagas.watch import Watch
 from amends.sagas.watching import watched
 from amends.sagas.webhook_urls import Webhooks
+from amends.tracing.identity import Trace, TraceMode
 
 if TYPE_CHECKING:
     from amends.sagas.sync import SyncCoordinator
@@ -47,11 +52,11 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 Infos = list[RunInfo]
+Workers = list[Worker]
 Obligations = list[Owed]
-Approvals = list[Approval]
 
 
-class Coordinator:
+class Coordinator(People):
     """Owns a database, drives runs and executes their steps in this process.
 
     Use it as an async context manager; leaving it never cancels a run: steps in flight get `grace` to end,
@@ -63,13 +68,16 @@ class Coordinator:
 
     `work=False` claims nothing and executes nothing (web processes, command line). `resources` is what steps
     get as `current_step().resources`. `sagas` limits what this worker serves; left out, it serves every saga
-    that is defined. `max_running` bounds the runs in memory, `max_steps` the attempts under way, `threads`
+    that is defined; `queues` likewise limits of which queues it takes runs ("default" is that of sagas which
+    name none). `max_running` bounds the runs in memory, `max_steps` the attempts under way, `threads`
     the threads for sync steps, `max_payload` the bytes of JSON in one payload. `lease` is how long a
     silent worker keeps its runs, `grace` how long attempts may take to end when the coordinator closes.
     `poison_after` is how often a run may be lost with its worker before it is parked. `webhooks` says where
     the URLs that bodies make by `webhook()` lead, and signs them; `notifiers` tell people of approvals and
-    parked runs (`amends.sagas.notifiers`), and `approval_links` says where their links lead. `clock` replaces
-    the database's time (milliseconds) in tests. `schema`, `migrate` and `codec` are the database's.
+    parked runs (`amends.sagas.notifiers`), and `approval_links` says where their links lead. A run started
+    under a span is linked to it, part of its trace with `trace="join"`; `trace_mode="linked"` gives each of
+    its stretches a trace. `clock` replaces the database's time (milliseconds) in tests. `schema`, `migrate`
+    and `codec` are the database's.
     Raises `InputInvalid` for a value that means nothing, `DefinitionError` for a saga that is none.
     """
 
@@ -80,6 +88,7 @@ class Coordinator:
         work: bool = True,
         resources: Any = None,
         sagas: Iterable[Saga[..., Any]] | None = None,
+        queues: Iterable[str] | None = None,
         max_running: int = 10_000,
         max_steps: int = 1_000,
         threads: int = 32,
@@ -93,6 +102,8 @@ class Coordinator:
         webhooks: Webhooks | None = None,
         notifiers: Iterable[Notifier] = (),
         approval_links: ApprovalLinks | None = None,
+        trace: Trace = "link",
+        trace_mode: TraceMode = "whole",
         clock: Callable[[], int] | None = None,
     ) -> None:
         self._plan = planned(
@@ -100,6 +111,7 @@ class Coordinator:
             work=work,
             resources=resources,
             sagas=sagas,
+            queues=queues,
             max_running=max_running,
             max_steps=max_steps,
             threads=threads,
@@ -113,6 +125,8 @@ class Coordinator:
             webhooks=webhooks,
             notifiers=notifiers,
             approval_links=approval_links,
+            trace=trace,
+            trace_mode=trace_mode,
             clock=clock,
         )
         self.webhooks = webhooks
@@ -120,6 +134,7 @@ class Coordinator:
         self.desk = Desk(self._open_parts)
         self._starts = Starts(self._plan, self.desk)
         self.schedules = Schedules(self, self._open_parts, self._starts)
+        self.queues = Queues(self.desk)
         self._deciding = Deciding(self.desk, max_payload)
         self.links = Linking(self.desk, self._deciding, self._plan.settings.approval_links)
         self._signalling = Signalling(self.desk, self._starts, max_payload)
@@ -167,22 +182,26 @@ class Coordinator:
         *args: *Ts,
         id: str | None = None,
         connection: Joinable | None = None,
+        trace: Trace | None = None,
+        priority: int = 0,
     ) -> Run[R]:
         """Start a run, durably; the same id, saga and input again give the same run.
 
         `id` is the run's id, unique in the database; left out, it is a fresh UUID. `connection` is one of
         SQLAlchemy's connections or sessions, sync or async, to the coordinator's database: the run exists if
-        and only if its transaction commits, and begins soon after.
+        and only if its transaction commits, and begins soon after. `trace` is the coordinator's, if left out.
+        In a saga's queue runs of smaller `priority` begin first.
         Raises `InputInvalid` when the arguments don't fit, `PayloadTooLarge`, and `StartConflict` when the id
         belongs to a run of another saga or with other input; `OtherDatabase` and `DatabaseUnavailable` for a
         connection, `WaitsForItself` without it while the caller has another transaction open on SQLite.
         """
         parts, defined = self._open_parts(), as_saga(saga)
         run_id, data = checked_id(id), self._starts.encode(defined, args)
+        how = Manner(None if trace is None else checked_trace(trace), checked_priority(priority, defined))
         if connection is None:
-            await self._starts.start(parts, defined, run_id, data)
+            await self._starts.start(parts, defined, run_id, data, how)
         else:
-            await self._starts.join(defined, run_id, data, connection)
+            await self._starts.join(parts, defined, run_id, data, connection, how)
         return Run(self, run_id, defined)
 
     async def get(self, id: str) -> Run[Any]:
@@ -280,58 +299,6 @@ class Coordinator:
         await self._signalling.send_or_start(defined, data, run_id, name, payload, message_id, connection)
         return Run(self, run_id, defined)
 
-    async def approvals(
-        self,
-        status: ApprovalStatus | str | None = "pending",
-        *,
-        run_id: str | None = None,
-        limit: int = 100,
-        after: str | None = None,
-    ) -> Approvals:
-        """List what people are asked to decide, the oldest first.
-
-        `status` is one of `ApprovalStatus`, None for all; `run_id` gives one run's, `after` is the last id of
-        the page before. Raises `InputInvalid`.
-        """
-        return await self._deciding.list(status=status, run_id=run_id, limit=limit, after=after)
-
-    async def approval(self, approval_id: str) -> Approval:
-        """Give one approval. Raises `ApprovalNotFound`."""
-        return await self._deciding.get(approval_id)
-
-    async def decide(
-        self,
-        approval_id: str,
-        *,
-        approved: bool,
-        by: str,
-        reason: str | None = None,
-        values: Any = None,
-        how: str = "api",
-        digest: str | None = None,
-        connection: Joinable | None = None,
-    ) -> None:
-        """Decide for somebody; returns once that is durable. It counts once, and is in the audit trail.
-
-        `by` is believed: who lets people in has to know them. `values` are what they filled in, by name, or
-        an instance of the form; `how` says by which way they came. With `digest`, an `Approval.digest`,
-        the decision is bound to what that one showed. With `connection` it counts if and only if that
-        transaction commits; see `start`.
-        Raises `ApprovalNotFound`, `InputInvalid` for values that don't fit the form or an `approved` that is
-        no bool, `PayloadTooLarge`, and `DecisionRefused` where somebody has decided already, the time is
-        over, the run no longer waits for it, or `by` may not decide.
-        """
-        await self._deciding.decide(
-            approval_id,
-            approved=approved,
-            by=by,
-            reason=reason,
-            values=values,
-            how=how,
-            digest=digest,
-            connection=connection,
-        )
-
     async def cancel(
         self,
         run_id: str,
@@ -378,6 +345,31 @@ class Coordinator:
         It reads the journals of all these runs. Raises `RecordUnreadable` where newer code has written one.
         """
         return await self.desk.owed()
+
+    async def gc(
+        self,
+        *,
+        older_than: dt.timedelta,
+        undoable_older_than: dt.timedelta | None = None,
+        saga: str | None = None,
+        dry_run: bool = False,
+        by: str = "api",
+    ) -> Collected:
+        """Remove runs that ended longer ago than `older_than`, with journals, approvals and audit trails.
+
+        A run is removed with all child runs below it, once all of them have ended. A completed run that can
+        still be undone is kept, unless it ended longer ago than `undoable_older_than`. The id of a run that
+        was removed is never free again: who uses it meets `RunRemoved`. `saga` limits it to runs of that
+        name, `dry_run` only counts, `by` is who asks, for the record.
+        Raises `InputInvalid` for durations under an hour.
+        """
+        wanted = policy(self.desk.now(), older_than, undoable_older_than, saga)
+        return await collect(self.desk, wanted, by, dry_run=dry_run)
+
+    async def workers(self) -> Workers:
+        """List the workers of the database that aren't known to be dead, by their names."""
+        rows, holding = await self.desk.ask(lambda database: (database.workers(), database.holding()))
+        return seen(rows, holding, self.desk.now())
 
     async def run_until_idle(self) -> dt.datetime | None:
         """Drive everything that is due now; give the moment at which a run is due next."""

@@ -20,6 +20,7 @@ from amends.sagas.forms import filled_in
 from amends.sagas.joining import Joinable
 from amends.sagas.listing import moment
 from amends.sagas.request import Request
+from amends.tracing.propagation import sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Deciding:
         checked.storable(how, "how")
         row, now = await self.row(approval_id), self._desk.now()
         vote = vote_of(row, by, reason, values, approved=approved, how=how, now=now)
-        vote = replace(vote, issued=issued)
+        vote = replace(vote, issued=issued, sender=sender())
         if len(vote.payload) > self._most:
             raise too_large(
                 f"approval {approval_id!r}: the values and the reason", len(vote.payload), self._most

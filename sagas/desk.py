@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 from amends.persistence.approval_records import ApprovalRow, ApprovalStatus
-from amends.persistence.records import AuditRow, Loaded, Receipt, RunRow, Write
+from amends.persistence.database import Database
+from amends.persistence.records import AuditRow, Loaded, NewRun, Receipt, RunRow, Write
 from amends.persistence.records import Status as Stored
 from amends.sagas import checked
-from amends.sagas.errors import RunNotFound
+from amends.sagas.errors import RunNotFound, RunRemoved
 from amends.sagas.handle import fold
 from amends.sagas.joining import Joinable, Joining
 from amends.sagas.journal import Entry, from_row
+from amends.sagas.missing import missing, not_found
 from amends.sagas.obligations import Owed, owed_by
 from amends.sagas.parts import Parts
 from amends.sagas.registry import HANDLERS
@@ -22,6 +25,8 @@ from amends.sagas.states import ENDS, Status, seen
 from amends.sagas.undo_plan import UndoPlan, undo_plan
 from amends.sagas.waits import Settled
 from amends.sagas.watch import Wanted, Watch
+
+T = TypeVar("T")
 
 
 class Desk:
@@ -35,16 +40,28 @@ class Desk:
         """Give milliseconds of database time."""
         return self._opened().database.now()
 
+    def born(self, new: NewRun) -> NewRun:
+        """Decide which trace a new run belongs to; its worker tells that it was created."""
+        telemetry = self._opened().telemetry
+        return new if telemetry is None else telemetry.unanchored(new)
+
     async def row(self, run_id: str, connection: Joinable | None = None) -> RunRow:
-        """Give a run's row, as a caller's transaction sees it if one is given. Raises `RunNotFound`."""
+        """Give a run's row, as a caller's transaction sees it if one is given.
+
+        Raises `RunNotFound`, `RunRemoved`.
+        """
         parts = self._asked(run_id)
         if connection is None:
             row = await parts.scheduler.read(parts.database.run, run_id)
         else:
             row = await self.joining.run(connection, lambda on: parts.database.run_on(on, run_id))
         if row is None:
-            raise not_found(run_id)
+            raise await self.missing(run_id)
         return row
+
+    async def missing(self, run_id: str) -> RunNotFound | RunRemoved:
+        """Make the error for a run that isn't there, or is no longer."""
+        return missing(run_id, await self.ask(lambda database: database.removals.tombstones(run_id)))
 
     async def status(self, run_id: str) -> Status:
         """Give a run's status. Raises `RunNotFound`."""
@@ -60,7 +77,7 @@ class Desk:
         parts = self._asked(run_id)
         loaded = await parts.scheduler.read(parts.database.load, run_id)
         if loaded is None:
-            raise not_found(run_id)
+            raise await self.missing(run_id)
         return loaded
 
     async def audit(self, run_id: str) -> list[AuditRow]:
@@ -144,6 +161,11 @@ class Desk:
             parts.scheduler.claim()
         return await asyncio.shield(future)
 
+    async def ask(self, question: Callable[[Database], T]) -> T:
+        """Ask the database something, in a thread."""
+        parts = self._opened()
+        return await parts.scheduler.read(question, parts.database)
+
     def _asked(self, run_id: str) -> Parts:
         """Give the parts.
 
@@ -161,8 +183,3 @@ class Desk:
             parts.scheduler.look_for_mail()
         else:
             parts.scheduler.claim()
-
-
-def not_found(run_id: str) -> RunNotFound:
-    """Make the error for a run that isn't there."""
-    return RunNotFound(f"there is no run {run_id!r} in this database")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from amends.persistence.records import (
     AuditRow,
@@ -13,23 +14,25 @@ from amends.persistence.records import (
     Loaded,
     NewRun,
     Receipt,
+    RunChange,
     RunRow,
     Serves,
     Write,
     Written,
 )
-from amends.persistence.records import Status as Stored
 from amends.sagas.alarm import Alarm
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.executor import Executor
 from amends.sagas.giving_in import given_in
 from amends.sagas.held import Held, Hooks, Submits, must_not_miss_mail, overlooked
-from amends.sagas.journal import from_row
+from amends.sagas.journal import Entry, from_row
 from amends.sagas.late import late_message
+from amends.sagas.new_runs import row_of
 from amends.sagas.news import Attempted, Beat, Key, Noted, Turn
 from amends.sagas.registry import SAGAS
 from amends.sagas.reloading import reload
 from amends.sagas.run import Limits, LiveRun
+from amends.sagas.telemetry import Telemetry
 
 HOLD_READS_MS = 50
 """So long outcomes of reads may wait in memory for the next write."""
@@ -58,6 +61,7 @@ class Driver:
         self._idle = asyncio.Event()
         self._idle.set()
         self.executor: Executor | None = None
+        self.telemetry: Telemetry | None = None
         self.elsewhere: list[Serves] = []
         self.code = ""
         self.notifiers: tuple[str, ...] = ()
@@ -79,27 +83,11 @@ class Driver:
 
     def begin(self, new: NewRun, done: Callable[[Receipt], None]) -> None:
         """Start a run here: its row and its first turn are written together."""
-        row = RunRow(
-            new.id,
-            new.saga,
-            new.version,
-            new.queue,
-            Stored.OPEN,
-            None,
-            new.input,
-            None,
-            None,
-            None,
-            None,
-            new.deadline_at,
-            new.created_at,
-            None,
-            0,
-            0,
-            None,
-        )
+        row = row_of(new)
         held = self._hold(row)
         try:
+            if self.telemetry is not None:
+                held.traced = self.telemetry.taken(row, new=True)
             turn = reload(held.run, [], [], self._now())
             self._write(held, turn, start=new, done=done)
         except BaseException:
@@ -121,6 +109,8 @@ class Driver:
             if loaded.unreadable:
                 raise RecordUnreadable(loaded.unreadable)
             entries = [from_row(entry) for entry in loaded.entries]
+            if self.telemetry is not None:
+                held.traced = self.telemetry.taken(loaded.run, entries)
             turn = reload(held.run, entries, [*held.told, *loaded.inbox], self._now())
             # Claimed while the worker goes away, it is recorded and given back: left alone it would be lost.
             turn.durable = turn.durable or self.closing
@@ -261,7 +251,7 @@ class Driver:
         if turn.durable:
             self._write(held, turn)
             return
-        self._start_attempts(turn)
+        self._start_attempts(held, turn)
         self._alarm.set(held.run.row.id, turn.wake_at)
         if held.run.held:
             self._alarm.set(f"{held.run.row.id}\0reads", self._now() + HOLD_READS_MS)
@@ -324,6 +314,7 @@ class Driver:
         held.told = []
         if turn.entries:
             held.written = turn.entries[-1].seq
+        self._tell(held, turn.entries, turn.change)
         if turn.starts or turn.tells:
             self._loop.call_soon(self._hooks.told)
         change = turn.change
@@ -337,7 +328,7 @@ class Driver:
         if self.closing:
             self._after_commit_in_closing(held)
             return
-        self._start_attempts(turn)
+        self._start_attempts(held, turn)
         self._alarm.set(held.run.row.id, turn.wake_at)
         if held.news:
             self._queue(held)
@@ -348,10 +339,16 @@ class Driver:
         elif self._cut_short is not None:
             self._cut(held, self._cut_short)
 
-    def _start_attempts(self, turn: Turn) -> None:
+    def _start_attempts(self, held: Held, turn: Turn) -> None:
         if self.executor is not None:
             for attempt in turn.attempts:
-                self.executor.start(attempt)
+                self.executor.start(attempt, None if held.traced is None else held.traced.begins(attempt))
+
+    def _tell(self, held: Held, entries: Sequence[Entry], change: RunChange | None) -> None:
+        """Tell the run's trace what is on record now."""
+        if self.telemetry is not None and held.traced is not None:
+            sleeps = change is not None and change.release
+            self.telemetry.committed(held.traced, held.run, entries, sleeps=sleeps)
 
     def _give_in(self, held: Held, problem: Exception) -> None:
         """Park a run whose turn can't be made or written: it needs a person, the others go on."""
@@ -362,9 +359,16 @@ class Driver:
         write = given_in(held, reason, self.notifiers, self._now())
         turn = Turn(change=write.change, parked=reason)
         held.writing = True
-        self._writer.submit(write, functools.partial(self._gave_in, held, turn))
+        self._writer.submit(write, functools.partial(self._gave_in, held, turn, write))
 
-    def _gave_in(self, held: Held, turn: Turn, receipt: Receipt) -> None:
+    def _gave_in(self, held: Held, turn: Turn, write: Write, receipt: Receipt) -> None:
+        if receipt.written is Written.REFUSED and write.starts:
+            # An id by which somebody would be told is another run's: it parks all the same (L2).
+            bare = replace(write, starts=())
+            self._writer.submit(bare, functools.partial(self._gave_in, held, turn, bare))
+            return
+        if receipt.written is Written.DONE:
+            self._tell(held, [from_row(entry) for entry in write.entries], turn.change)
         self._hand_over(held)
         if receipt.written is Written.DONE and turn.change is not None:
             self._hooks.settled(held.run.row.id, turn.change)

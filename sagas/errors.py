@@ -10,11 +10,13 @@
     ├── StartConflict              the id belongs to a run with other input
     ├── RunNotFound                no run has this id
     ├── RunEnded                   the run has ended already
+    │   └── RunRemoved             and so long ago that its records were removed
     ├── ActionRefused              an operator's act doesn't fit the run as it stands
     │   └── DecisionRefused        a decision doesn't count: who, when, or of what
     ├── ApprovalNotFound           no approval has this id
     ├── LinkInvalid                a link to an approval that wasn't made here, or for something else
     ├── ScheduleNotFound           no schedule has this id
+    ├── QueueNotFound              no queue has this name
     ├── UnknownSaga                no saga of this name is defined here
     ├── RunFailed                  the run ended without a result
     │   └── RunParked              the run waits for a person
@@ -80,6 +82,8 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunParked",
+    "RunRemoved",
+    "QueueNotFound",
     "ScheduleNotFound",
     "StartConflict",
     "StepFailed",
@@ -128,6 +132,10 @@ class RunEnded(AmendsError):
     """The run has ended, so it can't be told anything any more."""
 
 
+class RunRemoved(RunEnded):
+    """The run has ended, and what was on record of it was removed since; its id is never free again."""
+
+
 class ActionRefused(AmendsError):
     """What an operator asked for doesn't fit the run as it stands, or somebody was quicker."""
 
@@ -142,6 +150,10 @@ class LinkInvalid(AmendsError):
 
 class ApprovalNotFound(AmendsError):
     """No approval in this database has this id."""
+
+
+class QueueNotFound(AmendsError):
+    """Nobody has made a queue of this name in the coordinator's database, and no run is in one."""
 
 
 class ScheduleNotFound(AmendsError):

@@ -13,6 +13,8 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
+from opentelemetry.context import attach
+from opentelemetry.trace import set_span_in_context
 from pydantic_core import from_json
 
 from amends.sagas.approval_links import LINKS, ApprovalLinks
@@ -31,6 +33,7 @@ from amends.sagas.room import Room
 from amends.sagas.step import Step
 from amends.sagas.transacting import transacting
 from amends.sagas.webhook_urls import CONFIGURED, Webhooks
+from amends.tracing.attempt_span import AttemptSpan
 
 LEASE_POLL = 0.05
 """Seconds between two looks at a lease that can't be renewed just now."""
@@ -89,10 +92,10 @@ class Executor:
         self._cut: list[Flight] = []
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
 
-    def start(self, attempt: Attempt) -> None:
-        """Execute an attempt, as soon as there is a place for it."""
+    def start(self, attempt: Attempt, span: AttemptSpan | None = None) -> None:
+        """Execute an attempt, as soon as there is a place for it, under its span."""
         called = called_for(attempt)
-        flight = Flight(attempt, called, thread=called is not None and not called.is_async)
+        flight = Flight(attempt, called, thread=called is not None and not called.is_async, span=span)
         if flight.thread and self._threads >= self._settings.threads:
             self._for_threads.append(flight)
         elif len(self._flights) >= self._settings.max_steps:
@@ -199,6 +202,9 @@ class Executor:
             await asyncio.sleep(LEASE_POLL)
         if flight.revoked:
             return None
+        if flight.span is not None:
+            # The context is the attempt's own: it ends with it.
+            attach(set_span_in_context(flight.span))
         try:
             call = self._prepared(flight)
         except Exception as error:  # noqa: BLE001 - decoding runs the application's types; nothing was sent

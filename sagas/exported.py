@@ -48,6 +48,7 @@ def export_run(row: RunRow, entries: Sequence[Entry]) -> dict[str, Any]:
         "root": row.root,
         "no_pivot": row.no_pivot,
         "scheduled_for": row.scheduled_for,
+        "trace": row.trace,
     }
     rows = [_entry(entry.to_row(row.id)) for entry in entries]
     return {"format": EXPORT_FORMAT, "run": _filled(run), "entries": rows}
@@ -141,6 +142,7 @@ def _row(run: Mapping[str, Any]) -> RunRow:
         root=run.get("root"),
         no_pivot=run.get("no_pivot"),
         scheduled_for=run.get("scheduled_for"),
+        trace=run.get("trace"),
     )
 
 

@@ -13,13 +13,15 @@ from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.pulse import Pulse
 from amends.sagas.step import Step
 from amends.sagas.transacting import Transacting
+from amends.tracing.attempt_span import AttemptSpan
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
     """One attempt on its way: what is called, since when, and what has become of it.
 
-    `thread` tells that it holds a place in the pool; `told` that its outcome was reported.
+    `thread` tells that it holds a place in the pool; `told` that its outcome was reported. `span` is what
+    hangs what it calls into the run's trace.
     """
 
     attempt: Attempt
@@ -31,6 +33,7 @@ class Flight:
     pulse: Pulse | None = None
     notebook: Notebook | None = None
     work: Transacting | None = None
+    span: AttemptSpan | None = None
 
     @property
     def key(self) -> Key:
@@ -61,6 +64,7 @@ def outcome_of(flight: Flight, found: Found, now: int, details: bytes | None) ->
         None if flight.notebook is None else flight.notebook.take(),
         rolled_back=work is not None and outcome is Outcome.NOT_LANDED and not work.answered,
         settled=work is not None and outcome is Outcome.NOT_LANDED and work.settled,
+        said=None if flight.span is None else flight.span.said(),
     )
 
 

@@ -21,6 +21,7 @@ from amends.sagas.journal import Entry, Kind
 from amends.sagas.outcome import Effect, Outcome
 from amends.sagas.replay import NON_DETERMINISM
 from amends.sagas.states import Status
+from amends.sagas.trail import trace_id_of
 from amends.sagas.waits import Settled
 
 if TYPE_CHECKING:
@@ -138,6 +139,10 @@ class Run(Generic[R]):
         >>> Path("order-7.json").write_text(json.dumps(await run.export()))
         """
         return export_loaded(await self._coordinator.desk.load(self.id))
+
+    async def trace_id(self) -> str:
+        """Give the id of the run's trace, 32 hexadecimal digits. Raises `RunNotFound`."""
+        return trace_id_of(await self._coordinator.desk.row(self.id))
 
     async def left_standing(self) -> list[Standing]:
         """Give the effects that stay in the world although the run didn't complete; none while it goes on."""

@@ -10,6 +10,7 @@ from amends.persistence.records import Loaded, Receipt, RunChange, Status, Write
 from amends.sagas.journal import Kind
 from amends.sagas.news import Attempted, News, Turn
 from amends.sagas.run import LiveRun
+from amends.sagas.telemetry import Traced
 
 
 class Submits(Protocol):
@@ -29,6 +30,7 @@ class Held:
 
     `told` are the outcomes in the turn that is being written, and those of reads that wait in memory: where
     that turn is beaten, they are news again.
+    `traced` is its trace, where runs are traced.
     `claimed` is what this worker has claimed meanwhile of a run whose start here is still being written.
     """
 
@@ -37,6 +39,7 @@ class Held:
     news: list[News] = field(default_factory=list)
     told: list[Attempted] = field(default_factory=list)
     claimed: Loaded | None = None
+    traced: Traced | None = None
     writing: bool = False
     queued: bool = False
     written: int = 0

@@ -24,7 +24,8 @@ class History:
     what wants the run undone and waits for a pivot's outcome, `overdue` tells that the deadline passed when
     it couldn't be. `parked_lost` tells that the run was parked before anybody could say what became of the
     attempts under way. `blocked` are the child runs that are parked, `approvals` what people haven't decided
-    yet; `attributes` and `progress` are what the run shows of itself, as JSON values. What the last entries
+    yet; `attributes` and `progress` are what the run shows of itself, as JSON values. `worker` is who made
+    the last attempts. What the last entries
     mean for others stands in `called_off`, child runs that nobody waits for any more, and `decided`, granted
     pivots whose outcome is known; whoever acts on that takes it out.
     """
@@ -56,11 +57,13 @@ class History:
     decided: list[StepRecord] = field(default_factory=list)
     attributes: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] | None = None
+    worker: str = ""
 
     def apply(self, entry: Entry) -> int | None:
         """Take one entry in. Gives the number of the step whose outcome the entry delivers to the body."""
         self.seq = entry.seq
         self.at = max(self.at, entry.at)
+        self.worker = entry.meta.get("worker", self.worker)
         handle = APPLY.get(entry.kind)
         step = None
         if handle is not None:

@@ -99,6 +99,13 @@ class Kind(StrEnum):
     """The run ended."""
 
 
+OF_WORKERS: Final = frozenset(
+    {Kind.LANDED, Kind.FAILED, Kind.RETRY, Kind.LOST, Kind.DOUBT, Kind.UNDO, Kind.UNDONE, Kind.UNDO_RETRY}
+    | {Kind.UNDO_LOST, Kind.UNDO_FAILED}
+)
+"""The entries that say which worker has made an attempt, where it is another one than before."""
+
+
 class Said(StrEnum):
     """What a child run tells its parent."""
 
@@ -152,9 +159,11 @@ TEXT = {kind: str(kind) for kind in Kind}
 
 
 def _meta(meta: dict[str, Any]) -> str:
-    if len(meta) == 1 and "started" in meta:
-        # Every result that lands has just this; it is written a million times.
-        return f'{{"started":{meta["started"]}}}'
+    if len(meta) == 1:
+        # Every result that lands has just one of these; they are written a million times.
+        (name,) = meta
+        if name in ("started", "since"):
+            return f'{{"{name}":{meta[name]}}}'
     try:
         return to_json(meta).decode()
     except ValueError:
@@ -181,7 +190,7 @@ def from_row(row: EntryRow) -> Entry:
 
 
 def join_read(arguments: bytes, outcome: bytes) -> bytes:
-    """Put a read's arguments and outcome into one payload: two lines of JSON."""
+    """Put a read's arguments and outcome, or a floor's and what it keeps, into one payload: two lines."""
     return arguments + b"\n" + outcome
 
 
@@ -189,3 +198,9 @@ def split_read(payload: bytes) -> tuple[bytes, bytes]:
     """Take apart what `join_read` joined."""
     arguments, _, outcome = payload.partition(b"\n")
     return arguments, outcome
+
+
+def floor_of(entry: Entry) -> tuple[bytes, bytes]:
+    """Give a new beginning's input, and what the body has kept for itself."""
+    payload = entry.payload or b""
+    return split_read(payload) if entry.meta.get("kept") else (payload, b"")

@@ -72,7 +72,8 @@ def status_of(status: Status | str) -> Status:
 def _stored(status: Status | None) -> Stored | None:
     if status is None:
         return None
-    return Stored.OPEN if status in (Status.READY, Status.RUNNING, Status.WAITING) else Stored(status.value)
+    derived = Status.READY, Status.QUEUED, Status.RUNNING, Status.WAITING
+    return Stored.OPEN if status in derived else Stored(status.value)
 
 
 def info_of(row: RunRow, now: int) -> RunInfo:

@@ -171,7 +171,9 @@ class BodyLoop(RefusingLoop):
         if math.isnan(when):
             raise ValueError("a timer can't be due at NaN")
         self._timer_numbers = number = self._timer_numbers + 1
-        timer = BodyTimer(callback, args, context, when=when, number=number, forget=self._forget_timer)
+        timer = BodyTimer(
+            callback, args, context, when=when, since=self.now_ms, number=number, forget=self._forget_timer
+        )
         if self.shutting:
             timer.cancel()
         else:
@@ -202,6 +204,10 @@ class BodyLoop(RefusingLoop):
         """Return the numbers of the timers that end an `asyncio.sleep`, in the order of their setting."""
         return [number for number, timer in self._timers.items() if timer.sleeps]
 
+    def since(self, number: int) -> int:
+        """Return when a timer that is waiting was set, in milliseconds."""
+        return self._timers[number].since
+
     def due(self, now_ms: int) -> int | None:
         """Return the number of the earliest timer that is due at `now_ms`, or None.
 
@@ -222,6 +228,10 @@ class BodyLoop(RefusingLoop):
             return None
         # Seconds since 1970 in a float are exact to a quarter of a microsecond.
         return math.ceil(round(max(heap[0][0], 0.0) * 1000, 3))
+
+    def earliest(self) -> int | None:
+        """Return the number of the earliest timer, or None."""
+        return None if self.next_due_ms() is None else self._heap[0][1]
 
     def time(self) -> float:
         """Return `now_ms` in seconds."""

@@ -78,7 +78,7 @@ SLEEPS = "_set_result_unless_cancelled"
 class BodyTimer(BodyHandle, asyncio.TimerHandle):
     """A callback with a time and a number; it runs once the loop is told to fire it."""
 
-    __slots__ = ("_forget", "number", "sleeps")
+    __slots__ = ("_forget", "number", "since", "sleeps")
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class BodyTimer(BodyHandle, asyncio.TimerHandle):
         context: Context | None,
         *,
         when: float,
+        since: int,
         number: int,
         forget: Callable[[int], object],
     ) -> None:
@@ -94,6 +95,7 @@ class BodyTimer(BodyHandle, asyncio.TimerHandle):
         self._when = when
         self._forget = forget
         self.number = number
+        self.since = since
         self.sleeps = getattr(callback, "__name__", "") == SLEEPS
 
     def cancel(self) -> None:

@@ -34,6 +34,7 @@ class Mailbox:
     def __init__(self, letters: Iterable[Letter] = ()) -> None:
         self._letters: dict[str, deque[Letter]] = {}
         self._waiting: dict[str, deque[asyncio.Future[Letter]]] = {}
+        self._begun: dict[str, int] = {}
         for letter in letters:
             self.put(letter)
 
@@ -41,6 +42,10 @@ class Mailbox:
     def awaited(self) -> list[str]:
         """The names of the signals that are waited for, sorted."""
         return sorted(name for name, waiting in self._waiting.items() if any(not f.done() for f in waiting))
+
+    def since(self, name: str) -> int | None:
+        """Give since when a name has been waited for, in milliseconds; None where nobody waits for it."""
+        return self._begun.get(name)
 
     @property
     def left(self) -> list[Letter]:
@@ -54,9 +59,9 @@ class Mailbox:
         self._hand_out(letter.name)
 
     async def receive(
-        self, name: str, future: Callable[[], asyncio.Future[Letter]], *, closing: bool = False
+        self, name: str, future: Callable[[], asyncio.Future[Letter]], now: int, *, closing: bool = False
     ) -> Letter:
-        """Wait for the next letter of a name; `future` makes one of the body's loop.
+        """Wait from `now` on for the next letter of a name; `future` makes one of the body's loop.
 
         A body that is being closed gets none.
         """
@@ -64,6 +69,7 @@ class Mailbox:
         if closing:
             return await waiter
         self._waiting.setdefault(name, deque()).append(waiter)
+        self._begun.setdefault(name, now)
         self._hand_out(name)
         try:
             return await waiter
@@ -81,6 +87,7 @@ class Mailbox:
             self._letters.pop(name, None)
         if not waiting:
             self._waiting.pop(name, None)
+            self._begun.pop(name, None)
 
     def _give_up(self, name: str, waiter: asyncio.Future[Letter]) -> None:
         """Forget a receiver that was cancelled; the letter that it had in its hands comes first again."""

@@ -7,10 +7,11 @@ import uuid
 
 from amends.persistence.records import AuditRow, InboxRow, Wake, Write, Written
 from amends.sagas import checked
-from amends.sagas.desk import Desk, not_found
+from amends.sagas.desk import Desk
 from amends.sagas.errors import RunEnded
 from amends.sagas.joining import Joinable
 from amends.sagas.journal import WAKE, Kind
+from amends.sagas.missing import not_found
 
 
 async def cancel(

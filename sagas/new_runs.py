@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any, Final
 
-from amends.persistence.records import NewRun
+from amends.persistence.records import NewRun, RunRow, Status
 from amends.sagas.body import too_large
 from amends.sagas.checked import MILLISECOND
 from amends.sagas.errors import InputInvalid
+from amends.sagas.places import place_of
 from amends.sagas.saga import Saga
+from amends.tracing.identity import caused
 
 LONGEST_ID: Final = 200
 
@@ -22,10 +25,57 @@ def encoded(saga: Saga[..., Any], args: tuple[Any, ...], limit: int) -> bytes:
     return data
 
 
-def new_run(saga: Saga[..., Any], run_id: str, data: bytes, now: int) -> NewRun:
-    """Describe a run that is to be inserted."""
+def new_run(saga: Saga[..., Any], run_id: str, data: bytes, now: int, priority: int = 0) -> NewRun:
+    """Describe a run that is to be inserted. Raises `InputInvalid` where its queue's key is none."""
     deadline = None if saga.deadline is None else now + round(saga.deadline / MILLISECOND)
-    return NewRun(run_id, saga.name, saga.version, data, now, deadline)
+    place = place_of(saga, data)
+    return NewRun(
+        run_id,
+        saga.name,
+        saga.version,
+        data,
+        now,
+        deadline,
+        place.queue,
+        queued=place.queued,
+        queue_key=place.key,
+        priority=priority,
+    )
+
+
+def started_by(row: RunRow, new: NewRun) -> NewRun:
+    """Have a run serve where the one does that starts it, and its trace lead there."""
+    trace = None if row.trace is None else caused(row.trace, row.id, new.id, new.created_at)
+    return replace(new, queue=row.queue, trace=trace)
+
+
+def row_of(new: NewRun) -> RunRow:
+    """Give the row of a run as it is when it has just been inserted."""
+    return RunRow(
+        new.id,
+        new.saga,
+        new.version,
+        new.queue,
+        Status.OPEN,
+        None,
+        new.input,
+        None,
+        None,
+        None,
+        None,
+        new.deadline_at,
+        new.created_at,
+        None,
+        0,
+        0,
+        None,
+        new.parent,
+        new.parent_ref,
+        new.root,
+        new.no_pivot,
+        new.scheduled_for,
+        new.trace,
+    )
 
 
 def checked_id(run_id: object) -> str:

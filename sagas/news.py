@@ -55,8 +55,8 @@ class Attempted:
 
     `read` tells that the attempt can't have changed the world, `probing` that it is a probe's answer;
     `details` are what its last heartbeat told, `notes` what it said of the run, where nobody has recorded it.
-    `rolled_back` tells that nothing landed because its transaction didn't, which is no answer; `settled` that
-    no earlier attempt can land now.
+    `said` is what it said of itself for its span. `rolled_back` tells that nothing landed because its
+    transaction didn't, which is no answer; `settled` that no earlier attempt can land now.
     """
 
     ref: int
@@ -74,6 +74,11 @@ class Attempted:
     notes: Notes | None = None
     rolled_back: bool = False
     settled: bool = False
+    said: Mapping[str, Any] | None = None
+
+    def begun(self) -> dict[str, Any]:
+        """Give what every outcome has on record: when the attempt began, and what it said of itself."""
+        return {"started": self.started_at} | ({} if self.said is None else {"said": dict(self.said)})
 
 
 @dataclass(frozen=True, slots=True)

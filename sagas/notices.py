@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import to_json
 
 from amends.persistence.records import NewRun, RunRow
+from amends.sagas.new_runs import started_by
 from amends.sagas.reports import safe
 from amends.sagas.request import ApprovalRecord
 
@@ -114,7 +115,7 @@ def _told(
     told = f"{row.id}/{saga}/{seq}"
     said = {"id": told, "kind": kind.value, "run_id": row.id, "saga": row.saga, "at": _moment(now)}
     given = {"notice": said | safe(facts), "notifiers": list(notifiers)}
-    return [NewRun(told, saga, version, to_json(given), now, queue=row.queue)]
+    return [started_by(row, NewRun(told, saga, version, to_json(given), now))]
 
 
 def _moment(ms: int) -> dt.datetime:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import AuditRow, Cause, InboxRow
+from amends.sagas.compensation import can_be_undone
 from amends.sagas.history import History
 from amends.sagas.journal import Kind
 from amends.sagas.outcome import Outcome
@@ -181,8 +182,7 @@ def _to_undo(history: History) -> str | None:
         return "it has passed its point of no return"
     if not history.ended or history.compensating:
         return "only a run that has completed can be undone; cancel one that is going on"
-    owed = any(step.owed for step in history.steps.values())
-    return None if owed else "none of its steps has a compensation that could be run"
+    return None if can_be_undone(history) else "none of its steps has a compensation that could be run"
 
 
 OBJECTIONS = {Act.RETRY: _to_retry, Act.RESOLVE: _to_resolve, Act.SKIP: _to_skip, Act.WAIVE: _to_waive}

@@ -11,6 +11,7 @@ from amends.sagas.approval_links import ApprovalLinks
 from amends.sagas.notifier import Notifier
 from amends.sagas.saga import Saga
 from amends.sagas.webhook_urls import Webhooks
+from amends.tracing.identity import Trace, TraceMode
 
 
 class CoordinatorOptions(TypedDict, total=False):
@@ -19,6 +20,7 @@ class CoordinatorOptions(TypedDict, total=False):
     work: bool
     resources: Any
     sagas: Iterable[Saga[..., Any]] | None
+    queues: Iterable[str] | None
     max_running: int
     max_steps: int
     threads: int
@@ -32,4 +34,6 @@ class CoordinatorOptions(TypedDict, total=False):
     webhooks: Webhooks | None
     notifiers: Iterable[Notifier]
     approval_links: ApprovalLinks | None
+    trace: Trace
+    trace_mode: TraceMode
     clock: Callable[[], int] | None

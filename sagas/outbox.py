@@ -57,8 +57,14 @@ class Outbox:
             self._post(connection, list(self._put.values()))
 
 
-def post(database: Database, connection: Connection, runs: list[NewRun]) -> None:
-    """Write runs with a transaction. Raises `StartConflict` where an id belongs to another run (S17)."""
+def post(
+    database: Database, born: Callable[[NewRun], NewRun] | None, connection: Connection, runs: list[NewRun]
+) -> None:
+    """Write runs with a transaction. Raises `StartConflict` where an id belongs to another run (S17).
+
+    `born` decides which trace a run belongs to, where runs are traced.
+    """
+    runs = runs if born is None else [born(new) for new in runs]
     receipts = database.join(connection, [Write(new.id, start=new) for new in runs])
     for new, receipt in zip(runs, receipts, strict=True):
         if receipt.written is Written.DONE:

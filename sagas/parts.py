@@ -16,14 +16,17 @@ from amends.persistence.database import Database
 from amends.persistence.records import RunChange
 from amends.persistence.writer import Writer
 from amends.sagas import outbox
+from amends.sagas.aftermath import Aftermath
 from amends.sagas.driver import Driver
 from amends.sagas.executor import Executor
 from amends.sagas.held import Hooks
 from amends.sagas.planning import Plan
 from amends.sagas.room import Room
 from amends.sagas.scheduler import Scheduler, everything_defined
+from amends.sagas.telemetry import Telemetry, telemetry_of
 from amends.sagas.waits import Settled, Waits
 from amends.sagas.watching import Watching
+from amends.tracing.gauges import Source
 
 LONGEST_RELEASE = 5.0
 """Seconds that closing waits, at least, for the runs to be released."""
@@ -41,6 +44,7 @@ class Parts:
     watching: Watching
     worker: str | None
     room: Room
+    telemetry: Telemetry | None
 
 
 async def assemble(plan: Plan) -> Parts:
@@ -50,10 +54,12 @@ async def assemble(plan: Plan) -> Parts:
     worker = worker_id() if plan.work else None
     late: list[Parts] = []
     notifiers = plan.settings.notifiers
-    serves = functools.partial(everything_defined, plan.sagas, notifies=bool(notifiers))
+    serves = functools.partial(everything_defined, plan.sagas, plan.queues, notifies=bool(notifiers))
+    telemetry = telemetry_of(plan.trace, plan.trace_mode)
+    observer = None if telemetry is None else telemetry.metrics
     try:
         writer = await asyncio.to_thread(
-            database.writer,
+            functools.partial(database.writer, observer=observer),
             worker,
             serves(),
             lambda thunk: loop.call_soon_threadsafe(_hear, thunk, late),
@@ -68,8 +74,12 @@ async def assemble(plan: Plan) -> Parts:
         writer, now=database.now, limits=plan.limits, worker=worker or "", hooks=_hooks(late, waits)
     )
     driver.notifiers = tuple(notifiers)
+    driver.telemetry = telemetry
+    if telemetry is not None:
+        held = None if worker is None else lambda: driver.holding
+        telemetry.watch(Source(database.namespace, database.standing, database.now, held))
     lease_s = plan.lease_ms / 1000
-    post = functools.partial(outbox.post, database)
+    post = functools.partial(outbox.post, database, None if telemetry is None else telemetry.unanchored)
     room = Room(database.guests, database.transactions, database.now, post)
     if worker is not None:
         driver.executor = Executor(
@@ -91,7 +101,8 @@ async def assemble(plan: Plan) -> Parts:
     )
     watching = Watching(database, scheduler.read)
     scheduler.looked = watching.news
-    late.append(Parts(database, writer, driver, scheduler, waits, watching, worker, room))
+    scheduler.died = Aftermath(database, scheduler.read, telemetry).tell
+    late.append(Parts(database, writer, driver, scheduler, waits, watching, worker, room, telemetry))
     return late[0]
 
 
@@ -107,6 +118,9 @@ async def dismantle(parts: Parts, grace: float) -> None:
         # A database that can't be written keeps nobody: the leases of the runs run out by themselves.
         await asyncio.wait_for(driver.wait_idle(), max(grace, LONGEST_RELEASE))
     parts.waits.close()
+    if parts.telemetry is not None:
+        # While the lease is held: should the process die here, others tell anew what it hasn't got out.
+        await asyncio.to_thread(parts.telemetry.close)
     await asyncio.to_thread(parts.writer.close)
     await parts.room.close()
     await asyncio.to_thread(parts.database.close)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import Any, Unpack, cast, get_args
 
 from amends.persistence.database import Database
 from amends.sagas import checked
@@ -15,9 +15,11 @@ from amends.sagas.errors import InputInvalid
 from amends.sagas.executor import Settings
 from amends.sagas.notifier import by_name
 from amends.sagas.options import CoordinatorOptions
+from amends.sagas.places import served_queues
 from amends.sagas.run import Limits
 from amends.sagas.saga import Saga, as_sagas
 from amends.sagas.webhook_urls import checked_webhooks
+from amends.tracing.identity import Trace, TraceMode
 
 DORMANT_AFTER_MS = 1_000
 """So long a run with nothing to do stays in memory. Under a given clock, nobody knows when that is over."""
@@ -30,11 +32,14 @@ class Plan:
     open_database: Callable[[], Database]
     work: bool
     sagas: list[Saga[..., Any]] | None
+    queues: frozenset[str] | None
     settings: Settings
     limits: Limits
     max_running: int
     lease_ms: int
     grace: float
+    trace: Trace
+    trace_mode: TraceMode
 
 
 def planned(url: str, **given: Unpack[CoordinatorOptions]) -> Plan:
@@ -66,6 +71,7 @@ def planned(url: str, **given: Unpack[CoordinatorOptions]) -> Plan:
         open_database,
         given["work"],
         None if given["sagas"] is None else as_sagas(given["sagas"]),
+        None if given["queues"] is None else served_queues(given["queues"]),
         settings,
         Limits(
             max_payload,
@@ -75,4 +81,19 @@ def planned(url: str, **given: Unpack[CoordinatorOptions]) -> Plan:
         checked.count(given["max_running"], "max_running"),
         lease_ms,
         checked.duration(given["grace"], "grace", InputInvalid, timedelta(0)).total_seconds(),
+        checked_trace(given["trace"]),
+        _mode(given["trace_mode"]),
     )
+
+
+def checked_trace(given: object) -> Trace:
+    """Check what becomes of the span under which a run is started. Raises `InputInvalid`."""
+    if given not in get_args(Trace):
+        raise InputInvalid(f"trace={given!r} means nothing; it is 'link' or 'join'")
+    return cast("Trace", given)
+
+
+def _mode(given: object) -> TraceMode:
+    if given not in get_args(TraceMode):
+        raise InputInvalid(f"trace_mode={given!r} means nothing; it is 'whole' or 'linked'")
+    return cast("TraceMode", given)

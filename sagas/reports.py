@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from amends.persistence.records import NewRun, RunRow
 from amends.persistence.records import Status as Stored
 from amends.sagas.failure import Failure
+from amends.sagas.new_runs import started_by
 
 if TYPE_CHECKING:
     from amends.sagas.handling import Handling
@@ -56,13 +57,15 @@ def _started(
     # The result as it stands in the journal: nothing of it is to change on its way.
     report = to_json(said)[:-1] + b',"result":' + (result or b"null") + b"}"
     return [
-        NewRun(
-            f"{row.id}/{handler.name}/{seq}",
-            handler.name,
-            handler.version,
-            to_json({handler.arguments.names[0]: None})[:-5] + report + b"}",
-            now,
-            queue=row.queue,
+        started_by(
+            row,
+            NewRun(
+                f"{row.id}/{handler.name}/{seq}",
+                handler.name,
+                handler.version,
+                to_json({handler.arguments.names[0]: None})[:-5] + report + b"}",
+                now,
+            ),
         )
         for handler in handlers
     ]

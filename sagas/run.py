@@ -19,7 +19,7 @@ from amends.sagas.context import CurrentRun
 from amends.sagas.errors import DefinitionError, NoEffect
 from amends.sagas.failure import Failure, describe, rebuild
 from amends.sagas.history import History
-from amends.sagas.journal import Entry, Kind
+from amends.sagas.journal import OF_WORKERS, Entry, Kind, floor_of
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.mailbox import Letter, Mailbox, letter_of
 from amends.sagas.news import Attempt, News, Turn
@@ -36,7 +36,7 @@ AHEAD = (Kind.INTENT, Kind.RETRY, Kind.LOST)
 TOLD = (Kind.FIRED, Kind.ROLLED_BACK, Kind.SIGNAL, Kind.DECIDED)
 """The entries that let the body go on without a step's outcome."""
 PARKING = (Diverged, EndlessTurn, ValueError, DefinitionError)
-"""What is wrong with the run itself, so that it needs a person."""
+"""What is wrong with the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class LiveRun:
     `turn` takes news and gives what has to be written; `reloading.reload` makes one from a journal. `held`
     are the outcomes of reads that wait for the next write, `elsewhere` what other workers
     serve, `code` the need of a run that can only go on under other code than this worker's, `notifiers`
-    names who tells people. `noted` are the
-    attributes that have changed since the last write; None where progress hasn't changed either.
+    names who tells people. `noted` are the attributes that have changed since the last write; None where
+    progress hasn't changed either.
     """
 
     def __init__(self, saga: Saga[..., Any] | None, row: RunRow, limits: Limits, *, worker: str = "") -> None:
@@ -84,8 +84,7 @@ class LiveRun:
         self.orders: dict[int, UndoOrder] = {}
         self.park_reason = ""
         self.park_needs: str | None = None
-        # The reason to park lies in the body alone: it is forgotten when the run turns round.
-        self.of_body = False
+        self.of_body = False  # The reason to park lies in the body alone: turning round forgets it.
         self.needs: str | None = None
         self.window: int | None = None
         self.over: StartOver | None = None
@@ -154,7 +153,7 @@ class LiveRun:
         saga, row = self.saga, self.row
         if saga is None:
             return
-        given = row.input if floor is None else floor.payload or b""
+        given, kept = (row.input, b"") if floor is None else floor_of(floor)
         arguments = saga.arguments.decode(given)
         occurrence = row.scheduled_for
         planned = None if occurrence is None else dt.datetime.fromtimestamp(occurrence / 1000, dt.UTC)
@@ -164,7 +163,8 @@ class LiveRun:
         body = Body(saga, current, created_at=row.created_at, limit=limit, floor=ref, no_pivot=row.no_pivot)
         if floor is not None:
             body.loop.now_ms, body.stays = floor.at, floor.meta.get("stays", "")
-        body.mailbox, body.known = Mailbox(letters), self.history.attributes
+        body.mailbox, body.known, body.kept = Mailbox(letters), self.history.attributes, kept
+        body.traced = row.trace, row.root or row.id
         self.body, body.replaying = body, replaying
         body.start(arguments)
 
@@ -185,7 +185,10 @@ class LiveRun:
         payload: bytes | None = None,
     ) -> tuple[Entry, int | None]:
         """Append an entry. Gives it, and the number of the step whose outcome it delivers to the body."""
-        entry = Entry(self.history.seq + 1, kind, at, ref, attempt, name, meta or {}, payload)
+        meta = meta or {}
+        if kind in OF_WORKERS and self.worker != self.history.worker:
+            meta["worker"] = self.worker
+        entry = Entry(self.history.seq + 1, kind, at, ref, attempt, name, meta, payload)
         asked = self.history.asked
         delivered = self.history.apply(entry)
         if asked and self.history.pivoted:
@@ -304,11 +307,8 @@ class LiveRun:
 
     def refuse_cancel(self, now: int) -> None:
         """Note that a cancel came too late: the run has passed its point of no return (S14)."""
-        self.draft.audit.append(
-            AuditRow(
-                self.row.id, now, self.worker, "cancel refused", json.dumps({"reason": "point of no return"})
-            )
-        )
+        why = json.dumps({"reason": "point of no return"})
+        self.draft.audit.append(AuditRow(self.row.id, now, self.worker, "cancel refused", why))
 
     def park(self, reason: str, *, mends: bool = False) -> None:
         """Note that the run needs a person; it is parked once nothing of it is under way.

@@ -19,6 +19,7 @@ from amends.sagas.failure import named_by
 from amends.sagas.outcome import Effect
 from amends.sagas.registry import SAGAS
 from amends.sagas.signals import Signals
+from amends.tracing.words import Words
 
 if TYPE_CHECKING:
     from amends.sagas.handling import Handling
@@ -31,6 +32,7 @@ class Saga(Generic[P, R]):
     """An `async def` whose steps are recorded and whose body is replayed. `saga.fn` is the plain function."""
 
     effect: Final = Effect.CHILD
+    words: Words | None = None
 
     def __init__(
         self,
@@ -40,12 +42,16 @@ class Saga(Generic[P, R]):
         version: str,
         deadline: timedelta | None,
         names: Mapping[str, Any],
+        queue: str | None = None,
+        key: Callable[..., Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn
         self.name = name
         self.version = version
         self.deadline = deadline
+        self.queue = queue
+        self.key = key
         self.arguments = Arguments(fn, f"saga {name!r}", names)
         self.arguments.resolve()
         self._result: JsonType[Any] | None = None
@@ -111,6 +117,8 @@ def saga(
     name: str | None = None,
     version: str | int = "1",
     deadline: timedelta | None = None,
+    queue: str | None = None,
+    key: Callable[..., str] | None = None,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Saga[P, R]]: ...
 def saga(
     fn: Callable[..., Any] | None = None,
@@ -119,11 +127,14 @@ def saga(
     name: str | None = None,
     version: str | int = "1",
     deadline: timedelta | None = None,
+    queue: str | None = None,
+    key: Callable[..., str] | None = None,
 ) -> Any:
     """Make an `async def` a saga.
 
     `version` is stored with each run, and a run goes on only where its version is defined; `deadline` is how
-    long a run may take before it is compensated.
+    long a run may take before it is compensated. Runs with a `queue` begin when they have a place there (see
+    `coordinator.queues`); `key` makes a text of a run's arguments: runs of one text take turns.
     Warns (`DeterminismWarning`) of clocks, randomness and sets in the body. Raises `DefinitionError`.
 
     >>> @saga
@@ -136,12 +147,16 @@ def saga(
             raise DefinitionError(f"@saga: {fn!r} must be an `async def`, and yield nothing")
         if deadline is not None:
             checked.duration(deadline, "@saga: deadline", DefinitionError)
+        if key is not None and (queue is None or not callable(key)):
+            raise DefinitionError("@saga: key= is a function of the saga's arguments, and takes a queue=")
         made = Saga(
             fn,
             name=checked.name(fn.__qualname__ if name is None else name, "@saga: a saga's name"),
             version=checked.version(version, "@saga: version="),
             deadline=deadline,
             names=callers_names(),
+            queue=None if queue is None else checked.queue_name(queue, "@saga: queue=", DefinitionError),
+            key=key,
         )
         for finding in check_body(fn):
             warnings.warn(str(finding), DeterminismWarning, stacklevel=3)

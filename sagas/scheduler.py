@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from amends.persistence.database import Database
 from amends.persistence.errors import DatabaseUnavailable
-from amends.persistence.records import Loaded, Serves, WorkerRow
+from amends.persistence.records import Loaded, Serves
 from amends.persistence.writer import Writer
 from amends.sagas.alarm import Alarm
 from amends.sagas.deployed import code_of
 from amends.sagas.driver import Driver
+from amends.sagas.fleet import serves_of
 from amends.sagas.notices import NOTIFY
 from amends.sagas.registry import HANDLERS, SAGAS
 from amends.sagas.repeating import Repeating
@@ -39,7 +39,7 @@ class Scheduler:
 
     Each look at the database runs at most once at a time; asked for meanwhile, it runs once more after.
     `claiming` is how many places in memory are kept free for what is being claimed. `looked` is called
-    whenever it is time to look at runs.
+    whenever it is time to look at runs, `died` with the workers whose runs were handed on.
     """
 
     def __init__(
@@ -65,16 +65,22 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="amends-read")
         self._alarm = Alarm(self._loop, database.now, self._rung)
-        self._ticker = Ticker(database, writer, read=self.read, started=self.claim)
+        born = None if driver.telemetry is None else driver.telemetry.unanchored
+        self._ticker = Ticker(database, writer, read=self.read, started=self.claim, born=born)
         self._next_due: int | None = None
         self._crowded = False
         self.claiming = 0
         self._claimed = 0
         self.looked: Callable[[], None] = _nobody
+        self.died: Callable[[Collection[str]], Awaitable[None]] = _nothing
         self._claims = Repeating(self._claim)
         self._mail = Repeating(self._read_mail)
         self._awaited = Repeating(self._read_awaited)
         self._dead = Repeating(self._look_after_dead)
+        self._asking = Repeating(self._ask_for_queues)
+        self._found: frozenset[str] = frozenset()
+        self._again_at: int | None = None
+        self._left = 0
         self._handles: list[asyncio.TimerHandle] = []
         self._reloads: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -83,7 +89,7 @@ class Scheduler:
         """Begin: claim what is due, and keep looking."""
         if self._worker is not None:
             self._every(self._look_after, self._dead.ask)
-            self._every(SLOW_POLL, self.claim)
+            self._every(SLOW_POLL, self._look_for_queues)
             self._every(SLOW_POLL, self.tick)
             self.claim()
             self.tick()
@@ -120,6 +126,7 @@ class Scheduler:
         """Note when a run that was released is due again; a place in memory is free now."""
         if self._closed:
             return
+        self._left += 1
         self._due_next(due_at)
         if self._crowded:
             self.claim()
@@ -150,15 +157,21 @@ class Scheduler:
         """Claim and drive until nothing is due now. Gives the next due time in milliseconds, if any."""
         while True:
             await self._ticker.tick_all()
+            left = self._left
             await self._claims.ask_and_wait()
             await self._driver.wait_idle()
+            if self._crowded and self._left != left:
+                # Who left memory made room for those who wait.
+                continue
             if self._reloads:
                 # Held by nobody for a moment, and not idle.
                 await asyncio.wait(self._reloads)
                 continue
             claimed = self._claimed
             # In this order: what is ticked in between is a run by the time that runs are looked at.
-            dues = (await self._ticker.next_due(), await self.read(self._database.next_due, self._serves()))
+            next_tick = await self._ticker.next_due()
+            next_run = await self.read(self._database.next_due, self._serves())
+            dues = (next_tick, next_run, self._again_at)
             if self.claiming or self._driver.holding or self._claimed != claimed:
                 # Claimed while that was read, a run is due for nobody any more, and not done.
                 continue
@@ -177,7 +190,7 @@ class Scheduler:
         for handle in self._handles:
             handle.cancel()
         await self._ticker.close()
-        for repeating in (self._claims, self._mail, self._awaited, self._dead):
+        for repeating in (self._claims, self._mail, self._awaited, self._dead, self._asking):
             await repeating.close()
         self._threads.shutdown(wait=False)
 
@@ -200,15 +213,35 @@ class Scheduler:
             serves = self._serves()
             self._driver.code = serves.code
             try:
-                loaded = await self._answer(functools.partial(self._writer.claim, room, serves))
+                claimed = await self._answer(
+                    functools.partial(self._writer.claim, room, serves, queues=self._queues_of(serves))
+                )
             finally:
                 self.claiming = 0
-            self._claimed += len(loaded)
-            for run in loaded:
+            self._claimed += len(claimed.runs)
+            for run in claimed.runs:
                 self._driver.adopt(run, run.epoch or 0)
-            if not loaded:
-                break
-        self._due_next(await self.read(self._database.next_due, self._serves()))
+            # Whoever ends here may leave a place to a run that waits for one.
+            self._crowded = claimed.waiting or bool(claimed.full)
+            self._again_at = claimed.again_at
+            if not claimed.runs:
+                self._due_next(claimed.again_at)
+                self._due_next(await self.read(self._database.next_due, serves, claimed.full))
+                return
+
+    def _queues_of(self, serves: Serves) -> frozenset[str]:
+        """Name the queues in which this worker gives places: those of its sagas, and others with runs."""
+        named = serves.queues | self._found
+        return named if serves.only is None else named & serves.only
+
+    def _look_for_queues(self) -> None:
+        """Look for due runs, and before that for queues that no saga names here: of older code, or newer."""
+        if not self._closed:
+            self._asking.ask()
+
+    async def _ask_for_queues(self) -> None:
+        self._found = frozenset(await self.read(self._database.queues.crowded))
+        self.claim()
 
     async def _read_mail(self) -> None:
         if self._worker is None or not self._driver.holding:
@@ -223,8 +256,11 @@ class Scheduler:
     async def _look_after_dead(self) -> None:
         workers = await self.read(self._database.workers)
         self._driver.elsewhere = [serves_of(worker) for worker in workers if worker.id != self._worker]
-        if await self._answer(self._writer.look_after_dead):
+        dead, runs = await self._answer(self._writer.look_after_dead)
+        if runs:
             self.claim()
+        if dead:
+            await self.died(dead)
 
     async def _reload(self, run_id: str, epoch: int) -> None:
         loaded = await self._load(run_id)
@@ -267,19 +303,23 @@ def _nobody() -> None:
     """Nobody looks."""
 
 
-def serves_of(worker: WorkerRow) -> Serves:
-    """Give what a worker has told that it serves."""
-    told = json.loads(worker.serves)
-    return Serves(frozenset(map(tuple, told.get("sagas", ()))), frozenset(told.get("handlers", ())))
+async def _nothing(_dead: Collection[str]) -> None:
+    """Nothing is to be told of workers that died."""
 
 
-def everything_defined(sagas: Iterable[Saga[..., Any]] | None, *, notifies: bool = False) -> Serves:
+def everything_defined(
+    sagas: Iterable[Saga[..., Any]] | None,
+    queues: frozenset[str] | None = None,
+    *,
+    notifies: bool = False,
+) -> Serves:
     """Give what this process can run: the given sagas, or all that are defined, and all compensations.
 
-    People are told only by a worker that has notifiers.
+    With `queues`, only runs of these. People are told only by a worker that has notifiers.
     """
     served = SAGAS.all() if sagas is None else list(sagas)
     names = frozenset((saga.name, saga.version) for saga in served) - {NOTIFY}
     if notifies:
         names |= {NOTIFY}
-    return Serves(names, frozenset(HANDLERS.keys()), code_of(served))
+    named = frozenset(saga.queue for saga in served if saga.queue is not None)
+    return Serves(names, frozenset(HANDLERS.keys()), code_of(served), named, queues)

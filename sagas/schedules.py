@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from amends.persistence.records import (
     AuditRow,
-    NewRun,
     Receipt,
     ScheduleChange,
     ScheduleRow,
@@ -25,6 +24,7 @@ from amends.sagas.errors import AmendsError, DefinitionError, InputInvalid, Sche
 from amends.sagas.handle import Run
 from amends.sagas.occurrences import checked_timing
 from amends.sagas.parts import Parts
+from amends.sagas.places import place_of
 from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
 from amends.sagas.schedule_acts import paused_row, put_row, readable, resumed_row
@@ -91,11 +91,13 @@ class Schedules:
         checked.flag(paused, "paused")
         deadline = None if saga.deadline is None else round(saga.deadline / checked.MILLISECOND)
         policies = _choice(CatchUp, catch_up, "catch_up"), _choice(Overlap, overlap, "overlap"), deadline
+        place = place_of(saga, data)
+        waits = (place.queue, place.key) if place.queued else (None, None)
         while True:
             now = self._opened().database.now()
             timing = checked_timing(cron, every, timezone, start_at, now)
             found = await self._found(name)
-            row = put_row(found, name, saga, data, Definition(timing, *policies), now, paused=paused)
+            row = put_row(found, name, saga, data, Definition(timing, *policies, *waits), now, paused=paused)
             if row is found and found is not None:
                 return seen(found)
             # A new one counts on from now, so that no revision of one that was deleted comes again.
@@ -146,10 +148,11 @@ class Schedules:
         parts, row = self._opened(), await self._row(id)
         now, definition = parts.database.now(), readable(row)
         new = f"{run_id(id, now)}-{uuid.uuid4().hex[:8]}"
-        deadline = None if definition.deadline is None else now + definition.deadline
-        start = NewRun(new, row.saga, row.version, row.input, now, deadline, scheduled_for=now)
+        start = definition.run(new, row, now, now)
         audit = self._audit(id, now, by, "trigger", json.dumps({"run": new}))
-        receipt = await self._coordinator.desk.write(Write(new, start=start, audit=(audit,)))
+        receipt = await self._coordinator.desk.write(
+            Write(new, start=self._coordinator.desk.born(start), audit=(audit,))
+        )
         if receipt.written is not Written.DONE:
             raise AmendsError(f"run {new!r} could not be started: {receipt.reason or receipt.written}")
         parts.scheduler.claim()

@@ -22,24 +22,31 @@ class Scope:
 
     def __init__(self) -> None:
         self._body = context.running_body()
-        self._number = 0
+        self.number = 0
+
+    @classmethod
+    def again(cls, number: int) -> Self:
+        """Give a scope that was left before the body began anew: it can be undone as ever."""
+        found = cls()
+        found.number = number
+        return found
 
     async def __aenter__(self) -> Self:
         if self._body is not None:
-            self._number = self._body.savepoints.open()
-            self._token = PATH.set((*PATH.get(), self._number))
+            self.number = self._body.savepoints.open()
+            self._token = PATH.set((*PATH.get(), self.number))
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._body is not None:
             PATH.reset(self._token)
             if error is None:
-                self._body.savepoints.close(self._number)
+                self._body.savepoints.close(self.number)
 
     async def undo(self) -> None:
         """Undo exactly the steps called in it; returns when that is done."""
         if self._body is not None:
-            await _through(self._body.savepoints.roll_back(self._number))
+            await _through(self._body.savepoints.roll_back(self.number))
 
 
 @asynccontextmanager

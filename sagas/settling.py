@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amends.persistence.records import Cause, RunChange, Serves
 from amends.persistence.records import Status as Stored
 from amends.sagas import approvals, asking, children, notices, parents, reports
 from amends.sagas.body import Body, too_large
-from amends.sagas.compensation import UndoOrder, owed, standing
+from amends.sagas.compensation import UndoOrder, can_be_undone, owed, standing
 from amends.sagas.errors import AmendsError, ResultInvalid
 from amends.sagas.failure import Failure, describe
-from amends.sagas.journal import Kind, Said
+from amends.sagas.journal import Kind, Said, join_read
 from amends.sagas.loop import EndlessTurn
 from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.states import end_of
@@ -41,7 +41,7 @@ def fire_due(run: LiveRun, now: int) -> None:
         fired += 1
         if fired > MOST_FIRED:
             raise EndlessTurn(fired)
-        run.tell(Kind.FIRED, now, number)
+        run.tell(Kind.FIRED, now, number, meta={"since": run.body.loop.since(number)})
 
 
 def turn_round(run: LiveRun, now: int) -> None:
@@ -206,9 +206,12 @@ def _start_over(run: LiveRun, now: int) -> None:
         over, run.over = run.over, None
         stays = {"stays": run.body.stays} if run.body.stays else {}
         letters = run.body.mailbox.left
-        meta = stays | ({"letters": [letter.seq for letter in letters]} if letters else {})
+        meta: dict[str, Any] = stays | ({"kept": True} if over.kept else {})
+        if letters:
+            meta["letters"] = [letter.seq for letter in letters]
+        payload = join_read(over.arguments, over.kept) if over.kept else over.arguments
         run.close()
-        entry, _ = run.record(Kind.FLOOR, now, over.ref, meta=meta, payload=over.arguments)
+        entry, _ = run.record(Kind.FLOOR, now, over.ref, meta=meta, payload=payload)
         run.begin(entry, replaying=False, letters=letters)
         run.collect(now)
 
@@ -289,8 +292,7 @@ def _leave_compensating(run: LiveRun, now: int) -> None:
 
 def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) -> None:
     run.record(Kind.ENDED, now, meta={"status": status.value}, payload=result)
-    history = run.history
-    run.draft.change = RunChange(status, history.cause, result, history.error, now, None, True)  # noqa: FBT003 - RunChange's release
+    run.draft.change = _ended(run, status, result, now)
     run.draft.ended = True
     parents.tell_end(run, status, result, now)
     reports.ended(run, status, now, result)
@@ -298,10 +300,22 @@ def _end(run: LiveRun, status: Stored, now: int, result: bytes | None = None) ->
 
 def _end_again(run: LiveRun, now: int) -> None:
     """Put a completed run back where it was: what it was woken for came to nothing."""
-    row = run.row
-    run.draft.change = RunChange(Stored.COMPLETED, row.cause, row.result, row.error, now, None, True)  # noqa: FBT003 - RunChange's release
+    run.draft.change = _ended(run, Stored.COMPLETED, run.row.result, now)
     run.draft.ended = True
-    parents.tell_end(run, Stored.COMPLETED, row.result, now)
+    parents.tell_end(run, Stored.COMPLETED, run.row.result, now)
+
+
+def _ended(run: LiveRun, status: Stored, result: bytes | None, now: int) -> RunChange:
+    history = run.history
+    return RunChange(
+        status,
+        history.cause,
+        result,
+        history.error,
+        now,
+        release=True,
+        undoable=status is Stored.COMPLETED and can_be_undone(history),
+    )
 
 
 def _write_parked(run: LiveRun, reason: str, now: int, needs: str | None = None) -> None:
@@ -344,7 +358,7 @@ def _in_doubt(run: LiveRun) -> str:
 def _could_undo(run: LiveRun, worker: Serves, handler: str) -> bool:
     """Tell whether a worker would claim the run for its handler: it serves the saga, or no body is needed."""
     served = run.history.compensating or (run.row.saga, run.row.version) in worker.sagas
-    return served and handler in worker.handlers
+    return served and handler in worker.handlers and (worker.only is None or run.row.queue in worker.only)
 
 
 def _stuck(run: LiveRun) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from amends.persistence.records import InboxRow, Receipt, Write, Written
 from amends.sagas import checked
 from amends.sagas.body import too_large
-from amends.sagas.desk import Desk, not_found
+from amends.sagas.desk import Desk
 from amends.sagas.errors import (
     AmendsError,
     DefinitionError,
@@ -21,11 +21,13 @@ from amends.sagas.errors import (
 )
 from amends.sagas.joining import Joinable
 from amends.sagas.journal import Kind
+from amends.sagas.missing import not_found
 from amends.sagas.new_runs import new_run
 from amends.sagas.registry import SAGAS
 from amends.sagas.saga import Saga
 from amends.sagas.signals import plain
 from amends.sagas.starting import Starts
+from amends.tracing.propagation import sender
 
 LONGEST_MESSAGE_ID = 300
 REMEMBERED = 10_000
@@ -71,7 +73,7 @@ class Signalling:
         row = self._letter(run_id, name, payload, message_id, saga)
         there = await self._is_there(run_id, saga, connection)
         while True:
-            start = None if there else new_run(saga, run_id, data, row.at)
+            start = None if there else self._desk.born(new_run(saga, run_id, data, row.at))
             receipt = await self._desk.write(Write(run_id, start=start, inbox=row), connection, claim=True)
             if receipt.written is Written.TAKEN:
                 # Somebody else has started it meanwhile.
@@ -137,8 +139,10 @@ class Signalling:
 
 def message(run_id: str, name: str, message_id: str, data: bytes, at: int) -> InboxRow:
     """Make the inbox row of a signal: its key is its message's id, so that sending is idempotent."""
-    meta = json.dumps({"name": name, "id": message_id})
-    return InboxRow(run_id, f"signal:{message_id}", Kind.SIGNAL.value, at, meta, data)
+    meta = {"name": name, "id": message_id}
+    if (span := sender()) is not None:
+        meta["from"] = span
+    return InboxRow(run_id, f"signal:{message_id}", Kind.SIGNAL.value, at, json.dumps(meta), data)
 
 
 def checked_name(name: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from amends.persistence.queue_records import Place
 from amends.persistence.records import Cause, RunRow
 from amends.persistence.records import Status as Stored
 
@@ -56,10 +57,12 @@ ENDS = frozenset(
 class Status(StrEnum):
     """The status of a run as a person sees it.
 
-    `ready` waits for a worker, `running` is with one, `waiting` is dormant until a timer or news.
+    `ready` waits for a worker, `queued` for a place in its queue, `running` is with a worker, `waiting` is
+    dormant until a timer or news.
     """
 
     READY = "ready"
+    QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"
     COMPENSATING = "compensating"
@@ -85,6 +88,8 @@ def seen(run: RunRow, now: int) -> Status:
         return Status(run.status.value)
     if run.owner is not None:
         return Status.RUNNING
+    if run.place is Place.QUEUED:
+        return Status.QUEUED
     return Status.READY if run.due_at is not None and run.due_at <= now else Status.WAITING
 
 

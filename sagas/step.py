@@ -22,6 +22,7 @@ from amends.sagas.outcome import Effect, OnUnknown, Outcome
 from amends.sagas.registry import HANDLERS, STEPS
 from amends.sagas.retry import Retry
 from amends.sagas.saga import Saga
+from amends.tracing.words import Words
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -136,6 +137,7 @@ class Step(Generic[P, R]):
     """What its function is given beside its arguments, as a transaction."""
     parks = False
     """Whether a person is asked when its attempts are used up, before it counts as failed."""
+    words: Words | None = None  # How its attempts are told in traces, where "step {name}" doesn't do.
     settled_first = False
     """Whether somebody has to say what became of it, where nobody knows, before the body sees its error."""
 

@@ -32,11 +32,13 @@ from amends.sagas.joining import CALLER
 from amends.sagas.operators import Acted, Operator
 from amends.sagas.states import Status
 from amends.sagas.watch import Change, Watch
+from amends.tracing.identity import Trace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.orm import Session
 
+    from amends.sagas.sync_queues import SyncQueues
     from amends.sagas.sync_schedules import SyncSchedules
 
 P = ParamSpec("P")
@@ -187,6 +189,7 @@ class SyncRun(Generic[R]):
     journal = Blocking(Run.journal)
     export = Blocking(Run.export)
     left_standing = Blocking(Run.left_standing)
+    trace_id = Blocking(Run.trace_id)
     audit = Blocking(Run.audit)
 
     def _reach(self) -> tuple[LoopThread, Run[R]]:
@@ -290,10 +293,14 @@ class SyncCoordinator:
         *args: *Ts,
         id: str | None = None,
         connection: Connection | Session | None = None,
+        trace: Trace | None = None,
+        priority: int = 0,
     ) -> SyncRun[R]:
         """Start a run, durably; see `Coordinator.start`. `connection` isn't an async one."""
         thread = self._open()
-        started = self._coordinator.start(saga, *args, id=id, connection=connection)
+        started = self._coordinator.start(
+            saga, *args, id=id, connection=connection, trace=trace, priority=priority
+        )
         return SyncRun(thread, thread.call(started))
 
     def signal_or_start(
@@ -345,6 +352,13 @@ class SyncCoordinator:
 
         return SyncSchedules(self._open(), self._coordinator.schedules)
 
+    @property
+    def queues(self) -> SyncQueues:
+        """The queues of the coordinator's database; see `Coordinator.queues`."""
+        from amends.sagas.sync_queues import SyncQueues  # noqa: PLC0415 - it is made from this module
+
+        return SyncQueues(self._open(), self._coordinator.queues)
+
     def operator(self, by: str, *, dry_run: bool = False) -> SyncOperator:
         """Give what a person may do about runs that need one; see `Coordinator.operator`."""
         return SyncOperator(self._open(), self._coordinator.operator(by, dry_run=dry_run))
@@ -359,6 +373,8 @@ class SyncCoordinator:
     undo = Blocking(Coordinator.undo)
     undo_plan = Blocking(Coordinator.undo_plan)
     owed = Blocking(Coordinator.owed)
+    workers = Blocking(Coordinator.workers)
+    gc = Blocking(Coordinator.gc)
     run_until_idle = Blocking(Coordinator.run_until_idle)
 
     def _reach(self) -> tuple[LoopThread, Coordinator]:

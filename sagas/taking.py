@@ -149,7 +149,10 @@ def _take_mail(run: LiveRun, row: InboxRow, now: int) -> None:
     elif row.kind == Kind.CHILD:
         children.take(run, row, meta, now)
     elif row.kind == Kind.SIGNAL:
-        run.tell(Kind.SIGNAL, now, name=meta["name"], meta={"id": meta["id"]}, payload=row.payload)
+        since = None if run.body is None else run.body.mailbox.since(meta["name"])
+        told = {"id": meta["id"]} | ({"from": meta["from"]} if "from" in meta else {})
+        told |= {} if since is None else {"since": since}
+        run.tell(Kind.SIGNAL, now, name=meta["name"], meta=told, payload=row.payload)
     elif row.kind == Kind.DECIDED:
         approvals.take(run, row, meta, now)
     elif row.kind == Kind.GRANTED:
@@ -176,7 +179,8 @@ def _take_wake(run: LiveRun, meta: dict[str, Any], now: int) -> None:
     sleeping = [] if run.body is None else run.body.loop.sleeping()
     for number in sleeping:
         if run.body is not None and number in run.body.loop.sleeping():
-            run.tell(Kind.FIRED, now, number, meta={"by": meta["by"]})
+            since = run.body.loop.since(number)
+            run.tell(Kind.FIRED, now, number, meta={"since": since, "by": meta["by"]})
 
 
 def _take_grant(run: LiveRun, path: list[int], now: int) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from amends.persistence.database import Database
-from amends.persistence.records import Receipt, ScheduleRow, Write, Written
+from amends.persistence.records import NewRun, Receipt, ScheduleRow, Write, Written
 from amends.persistence.writer import Writer
 from amends.sagas.alarm import Alarm
 from amends.sagas.repeating import Repeating
@@ -31,17 +33,25 @@ class Reads(Protocol):
 class Ticker:
     """Ticks the schedules whose time has come; `started` is called when there are new runs.
 
+    `born` decides which trace a run belongs to, where runs are traced.
     All workers look at the same time, and the first to write an occurrence wins: the others are told that the
     schedule has changed. A schedule that can't be read here is left alone, and the others go on.
     """
 
     def __init__(
-        self, database: Database, writer: Writer, *, read: Reads, started: Callable[[], None]
+        self,
+        database: Database,
+        writer: Writer,
+        *,
+        read: Reads,
+        started: Callable[[], None],
+        born: Callable[[NewRun], NewRun] | None = None,
     ) -> None:
         self._database = database
         self._writer = writer
         self._read = read
         self._started = started
+        self._born = born
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._loop, database.now, lambda _key: self.ask())
         self._looks = Repeating(self._look)
@@ -111,6 +121,9 @@ class Ticker:
             self._leave_alone((row.id, seen), f"the database refuses its run: {receipt.reason}")
 
     async def _written(self, write: Write) -> Receipt:
+        if self._born is not None and write.start is not None and write.start.trace is None:
+            # Whoever opened the coordinator, under whatever span, didn't ask for this run.
+            write = replace(write, start=Context().run(self._born, write.start))
         future: asyncio.Future[Receipt] = self._loop.create_future()
         self._writer.submit(write, lambda receipt: None if future.done() else future.set_result(receipt))
         return await future

@@ -20,6 +20,7 @@ from amends.persistence.records import (
 )
 from amends.sagas.journal import Kind
 from amends.sagas.occurrences import Timing
+from amends.sagas.places import DEFAULT
 
 FORMAT: Final = 1
 """The layout of definitions that this code writes, and the newest that it reads."""
@@ -55,12 +56,17 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a person has said of a schedule; `deadline` is its saga's, in milliseconds after a start."""
+    """What a person has said of a schedule.
+
+    `deadline` is its saga's, in milliseconds after a start, `queue` and `key` say where its runs wait.
+    """
 
     timing: Timing
     catch_up: CatchUp
     overlap: Overlap
     deadline: int | None
+    queue: str | None = None
+    key: str | None = None
 
     def to_json(self) -> str:
         """Give it as it is stored."""
@@ -75,13 +81,30 @@ class Definition:
                 "catch_up": self.catch_up.value,
                 "overlap": self.overlap.value,
                 "deadline": self.deadline,
+                "queue": self.queue,
+                "key": self.key,
             }
         )
 
     def says_the_same(self, other: Definition) -> bool:
         """Tell whether it is the same, whenever it was said."""
-        mine = (self.catch_up, self.overlap, self.deadline)
-        return self.timing.same_as(other.timing) and mine == (other.catch_up, other.overlap, other.deadline)
+        return self.timing.same_as(other.timing) and replace(self, timing=other.timing) == other
+
+    def run(self, id: str, row: ScheduleRow, scheduled_for: int, now: int) -> NewRun:
+        """Describe a run of the schedule."""
+        deadline = None if self.deadline is None else now + self.deadline
+        return NewRun(
+            id,
+            row.saga,
+            row.version,
+            row.input,
+            now,
+            deadline,
+            self.queue or DEFAULT,
+            scheduled_for=scheduled_for,
+            queued=self.queue is not None,
+            queue_key=self.key,
+        )
 
 
 class Unreadable(Exception):
@@ -100,7 +123,8 @@ def definition_of(row: ScheduleRow) -> Definition:
         if (timing.cron is None) == (timing.every is None):
             raise ValueError("neither or both of cron and every")
         timing.after(row.updated_at)
-        return Definition(timing, CatchUp(said["catch_up"]), Overlap(said["overlap"]), said["deadline"])
+        policies = CatchUp(said["catch_up"]), Overlap(said["overlap"]), said["deadline"]
+        return Definition(timing, *policies, said.get("queue"), said.get("key"))
     except Exception as error:  # a row may hold anything: whatever it is, the others go on
         words = f"{type(error).__name__}: {error}".rstrip(": ")
         raise Unreadable(f"its definition can't be read ({words})") from error
@@ -165,13 +189,12 @@ def _only(row: ScheduleRow, now: int) -> Write:
 
 def _start(row: ScheduleRow, definition: Definition, occurrence: int, now: int) -> Write:
     new = run_id(row.id, occurrence)
-    deadline = None if definition.deadline is None else now + definition.deadline
     cancels = definition.overlap is Overlap.CANCEL_PREVIOUS and row.busy and row.last_run is not None
     told = _cancelled(row.id, row.last_run or "", new, now) if cancels else None
     after = replace(row, last_run=new, last_at=occurrence, started=row.started + 1)
     return Write(
         new,
-        start=NewRun(new, row.saga, row.version, row.input, now, deadline, scheduled_for=occurrence),
+        start=definition.run(new, row, occurrence, now),
         tells=() if told is None else (told[0],),
         audit=() if told is None else (told[1],),
         schedule=changed(after, now),

@@ -20,6 +20,13 @@ def pytest_configure() -> None:
             pytest.exit(HOW_TO_LINK.format(name), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on where tests that share something dear would each make it anew."""
+    grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
+    if getattr(session.config.option, "loadgroup", False) and any("@" not in item.nodeid for item in grouped):
+        pytest.exit("this pytest-xdist keeps no groups together under this pytest: see pyproject.toml")
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """Give the URL of a fresh SQLite file."""

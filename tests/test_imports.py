@@ -1,6 +1,7 @@
 import ast
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,10 @@ SOURCES = [
 def loaded_by(statement: str, directory: Path) -> set[str]:
     program = f"{statement}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
     command = [sys.executable, "-c", program]
-    answer = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True).stdout
+    plain = {**os.environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"}  # Others import what they like.
+    answer = subprocess.run(
+        command, cwd=directory, env=plain, capture_output=True, text=True, check=True
+    ).stdout
     return set(json.loads(answer))
 
 

@@ -1,3 +1,7 @@
 """Traces: spans, metrics and propagation for sagas and agents."""
 
-__all__: list[str] = []
+from amends.tracing.address import address_of
+from amends.tracing.configure import configure, configure_if_asked
+from amends.tracing.identity import Trace, TraceMode
+
+__all__ = ["Trace", "TraceMode", "address_of", "configure", "configure_if_asked"]

@@ -34,4 +34,5 @@ SCENARIOS = {
     "J": _scenario("j_compensations", "{:,} runs of 5 steps that fail at the last and undo the others", 1000),
     "K": _scenario("k_agents", "{:,} agents of 10 turns with 3 calls of tools each, started at once", 200),
     "L": _scenario("l_events", "{:,} events into a thousand keyed runs", 20_000),
+    "M": _scenario("m_traces", "a run of {:,} steps untraced, traced, and with an exporter that hangs", 1000),
 }

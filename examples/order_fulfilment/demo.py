@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import amends.tracing
 from amends.sagas import Coordinator, Entry, Kind, RunFailed
 from books import End, half_done, read_books
 from fulfilment import fulfil_order
@@ -44,6 +45,7 @@ def stop(work: asyncio.Task[list[str]]) -> None:
 async def carry_out_all(orders: Sequence[Order], folder: Path, screen: Screen) -> list[str]:
     """Carry out the orders, show the books beside the records, and list what is half done."""
     database = f"sqlite:///{folder / 'amends.db'}"
+    traced()
     async with Coordinator(database, work=False) as coordinator, Processes(screen.line) as processes:
         screen.heading("Four services, each with a book of its own, and a worker")
         addresses = await start_services(processes, folder)
@@ -82,6 +84,9 @@ async def carry_out(order: Order, coordinator: Coordinator, screen: Screen) -> E
     """Start the saga of one order, and wait for its end."""
     screen.heading(f"Order {order.id}" + (f": {order.note}" if order.note else ""))
     run = await coordinator.start(fulfil_order, order, id=order.id)
+    if traced():
+        address = amends.tracing.address_of(await run.trace_id(), run.id)
+        screen.line(f"demo: its trace, if a Jaeger has it: {address}")
     try:
         await run.result(timeout=PATIENCE)
         reason = ""
@@ -92,6 +97,11 @@ async def carry_out(order: Order, coordinator: Coordinator, screen: Screen) -> E
     status = await run.status()
     screen.line(f"amends: order {order.id} is {status}{reason}")
     return End(order.id, status, [settled(entry) for entry in await run.journal() if entry.kind in SETTLED])
+
+
+def traced() -> bool:
+    """Export traces where OTEL_EXPORTER_OTLP_ENDPOINT is set, and tell whether they are."""
+    return amends.tracing.configure_if_asked("orders")
 
 
 def settled(entry: Entry) -> str:

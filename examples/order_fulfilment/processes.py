@@ -10,13 +10,16 @@ from types import TracebackType
 from typing import Self
 
 HERE = Path(__file__).parent
+PATIENCE = 5.0
+"""Seconds that processes get to end: a worker exports what it has to tell."""
 
 
 class Processes:
     """Runs Python files beside this one as processes, and shows each line that they print.
 
     They share one pipe, so that their lines come in the order in which they were printed. Leaving the block
-    kills whatever still runs: the services and the worker are made to survive that.
+    ends whatever still runs; left by an error, it kills them: the services and the worker are made to survive
+    that.
     """
 
     def __init__(self, show: Callable[[str], None]) -> None:
@@ -36,12 +39,17 @@ class Processes:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Kill what still runs, and show what it printed last."""
+        """End what still runs, and show what it printed last."""
         running = [process for process in self._started if process.returncode is None]
+        ending = [asyncio.ensure_future(process.wait()) for process in running]
+        if kind is None and running:
+            for process in running:
+                process.terminate()
+            await asyncio.wait(ending, timeout=PATIENCE)
         for process in running:
-            process.kill()
-        for process in running:
-            await process.wait()
+            if process.returncode is None:
+                process.kill()
+        await asyncio.gather(*ending)
         os.close(self._writing)
         await self._reading
 

@@ -8,6 +8,7 @@ import sys
 
 import httpx
 
+import amends.tracing
 from amends.sagas import Coordinator
 from fulfilment import fulfil_order
 from remote import Services
@@ -39,4 +40,5 @@ if __name__ == "__main__":
     for quiet in ("amends", "httpx"):
         logging.getLogger(quiet).setLevel(logging.ERROR)
     given = options()
+    amends.tracing.configure_if_asked("orders")
     asyncio.run(main(given.database, dict(service.split("=", 1) for service in given.service)))

@@ -172,7 +172,8 @@ def _of_form(given: Mapping[str, str], approval: Approval) -> tuple[bool, str | 
     if decision not in ("approve", "reject"):
         raise InputInvalid("choose: approve, or reject")
     approved, fields = decision == "approve", fields_of(approval.form)
-    return approved, given.get("reason") or None, values_of(fields, given) if approved and fields else None
+    values = values_of(fields, given, approval.values) if approved and fields else None
+    return approved, given.get("reason") or None, values
 
 
 def _of_json(body: bytes) -> tuple[bool, str | None, Any]:

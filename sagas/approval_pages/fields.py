@@ -39,7 +39,7 @@ class Field:
         """Give a value as it stands in the field."""
         if value is None:
             return ""
-        if self.kind == "string" and isinstance(value, str):
+        if isinstance(value, str) and (self.kind == "string" or "enum" in self.schema):
             return value
         return json.dumps(value, ensure_ascii=False)
 
@@ -47,11 +47,14 @@ class Field:
         """Give the value of what was typed in; what can't be one stays a text, and is refused by the form."""
         if self.nullable and not text:
             return None
-        if self.kind == "string" and "enum" not in self.schema:
-            return text
+        for each in self.schema.get("enum", ()):
+            if self.text(each) == text:
+                return each
+        if self.kind == "string":
+            return text.replace("\r\n", "\n")
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
 
     def html(self, text: str) -> str:
@@ -71,15 +74,16 @@ class Field:
         if self.kind in ("integer", "number"):
             step = "1" if self.kind == "integer" else "any"
             return f'<input {name} type="number" step="{step}" value="{given}">'
-        if self.kind == "json" or "\n" in text or self.schema.get("maxLength", 0) > LINE:
-            return f"<textarea {name} rows=4>{given}</textarea>"
+        if self.kind == "json" or "\n" in text or "\r" in text or self.schema.get("maxLength", 0) > LINE:
+            # A browser drops a line break at its beginning, so that there is one to drop.
+            return f"<textarea {name} rows=4>\n{given}</textarea>"
         kind = KINDS.get(str(self.schema.get("format", "")), "text")
         return f'<input {name} type="{kind}" value="{given}">'
 
     def _choices(self, text: str) -> list[str]:
         """Give what can be chosen, as it stands in the field; nothing where anything can be typed."""
         given = self.schema.get("enum") or ([True, False] if self.kind == "boolean" else [])
-        texts = [each if isinstance(each, str) else self.text(each) for each in given]
+        texts = [self.text(each) for each in given]
         return texts if self.required or text or not texts else ["", *texts]
 
 
@@ -92,14 +96,26 @@ def fields_of(form: Mapping[str, Any] | None) -> list[Field]:
     return [_field(name, _whole(schema, kinds), name in needed, kinds) for name, schema in given]
 
 
-def values_of(fields: list[Field], given: Mapping[str, str]) -> dict[str, Any]:
-    """Give what was filled in; what was left empty, and needn't be there, isn't."""
+def values_of(fields: list[Field], given: Mapping[str, str], before: object) -> dict[str, Any]:
+    """Give what was filled in; what was left empty, and needn't be there, isn't.
+
+    Nor is what came back as it stood there `before`: it stays what was shown, to the byte (A10).
+    """
+    values = before if isinstance(before, Mapping) else {}
     found: dict[str, Any] = {}
     for field in fields:
         text = given.get(PREFIX + field.name)
+        shown = field.text(values[field.name]) if field.name in values else None
+        if text is not None and shown is not None and _lines(text) == _lines(shown):
+            continue
         if text is not None and (text or field.required or field.nullable or field.kind == "string"):
             found[field.name] = field.read(text)
     return found
+
+
+def _lines(text: str) -> list[str]:
+    """Give a text's lines: a browser sends their breaks in its own way."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _field(name: str, schema: Mapping[str, Any], required: bool, kinds: Mapping[str, Any]) -> Field:  # noqa: FBT001 - Field's own

@@ -20,6 +20,7 @@ from amends.sagas.room import Room
 from amends.sagas.run import Limits
 from amends.sagas.testing.mishaps import Mishap
 from amends.sagas.webhook_urls import Webhooks
+from amends.tracing.attempt_span import AttemptSpan
 
 if TYPE_CHECKING:
     from amends.sagas.testing.stage import Stage
@@ -253,10 +254,10 @@ class _Gated(Executor):
         super().__init__(settings, now=now, lease_good=lambda: True, report=report, room=room)
         self._gate = gate
 
-    def start(self, attempt: Attempt) -> None:
+    def start(self, attempt: Attempt, span: AttemptSpan | None = None) -> None:
         """Execute an attempt, if it is to be made at all."""
         if self._gate(attempt):
-            super().start(attempt)
+            super().start(attempt, span)
 
 
 def _unknown(attempt: Attempt, error: BaseException, started: int) -> Attempted:

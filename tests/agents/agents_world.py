@@ -24,7 +24,7 @@ async def look(what: str) -> dict[str, Any]:
     return {"what": what, "price": 30}
 
 
-@tool(name="book")
+@tool(name="agents_book")
 async def book(what: str) -> str:
     """Book something."""
     if what == "nothing":

@@ -76,14 +76,17 @@ class Trip(BaseModel):
 async def test_calls_are_carried_out_and_told_until_the_answer_comes(database_url: str) -> None:
     """A3: the answer is on record with its calls' intents; the transcript has every result."""
     made, model = agent(
-        "trip", [call("look", what="Oslo"), call("book", what="car")], call("mail", text="hi"), "All done."
+        "trip",
+        [call("look", what="Oslo"), call("agents_book", what="car")],
+        call("mail", text="hi"),
+        "All done.",
     )
     assert await result_of(database_url, made, "Oslo, please") == "All done."
     assert WORLD == ["book car", "mail hi"]
     assert [request.messages[0].text for request in model.asked] == ["Oslo, please"] * 3
     assert results(model) == [
         ("look", '{"what":"Oslo","price":30}', False),
-        ("book", "car is booked", False),
+        ("agents_book", "car is booked", False),
         ("mail", "null", False),
     ]
     assert all(valid(request.messages) for request in model.asked)
@@ -110,7 +113,7 @@ async def test_a_replayed_agent_asks_and_calls_nothing_again(database_url: str) 
 @on_a_loop
 async def test_a_turn_with_one_call_costs_two_commits_and_reads_none(sqlite_url: str) -> None:
     """Section 3: the answer rides with the intents, the outcome with the next answer or alone."""
-    made, _ = agent("counted", *[call("book", what=str(n)) for n in range(10)], "done")
+    made, _ = agent("counted", *[call("agents_book", what=str(n)) for n in range(10)], "done")
     reads, _ = agent("reading", *[call("look", what=str(n)) for n in range(10)], "done")
     costs = []
     for each in (made, reads):
@@ -140,7 +143,7 @@ async def test_typed_output_is_asked_for_and_mended(database_url: str) -> None:
 @on_a_loop
 async def test_output_that_never_fits_fails_the_agent_and_undoes_its_work(database_url: str) -> None:
     """A4: after so many repairs."""
-    made, model = agent("misfits", call("book", what="car"), *["no"] * 9, output_type=Trip, repairs=2)
+    made, model = agent("misfits", call("agents_book", what="car"), *["no"] * 9, output_type=Trip, repairs=2)
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(made, "go")
         assert isinstance((await failure(run)).error, OutputInvalid)
@@ -154,15 +157,15 @@ async def test_what_goes_wrong_with_a_call_is_told_to_the_model(database_url: st
     """A1: unknown tools, arguments that don't fit, errors: none of them is the run's failure."""
     wrong = [
         call("steal", id="1"),
-        ToolCall("2", "book", "{"),
-        call("book", id="3", where="x"),
-        call("book", id="4", what="nothing"),
+        ToolCall("2", "agents_book", "{"),
+        call("agents_book", id="3", where="x"),
+        call("agents_book", id="4", what="nothing"),
     ]
     made, model = agent("wrongs", wrong, "I give up")
     assert await result_of(database_url, made) == "I give up"
     told = results(model)
     assert [failed for _, _, failed in told] == [True] * 4
-    assert told[0][1] == "there is no tool 'steal'; there are: look, book, mail"
+    assert told[0][1] == "there is no tool 'steal'; there are: look, agents_book, mail"
     assert "no JSON" in told[1][1]
     assert "where: Unexpected" in told[2][1]
     assert told[3][1] == "ValueError: sold out"
@@ -172,9 +175,12 @@ async def test_what_goes_wrong_with_a_call_is_told_to_the_model(database_url: st
 @on_a_loop
 async def test_repeated_and_empty_ids_get_their_own(database_url: str) -> None:
     """A8, A11: keys and results never rest on what a model or server calls them."""
-    twice = [ToolCall("x", "book", '{"what": "a"}'), ToolCall("x", "book", '{"what": "b"}')]
+    twice = [ToolCall("x", "agents_book", '{"what": "a"}'), ToolCall("x", "agents_book", '{"what": "b"}')]
     made, model = agent(
-        "ids", twice, [ToolCall("x", "book", '{"what": "c"}'), ToolCall("", "look", '{"what": "d"}')], "done"
+        "ids",
+        twice,
+        [ToolCall("x", "agents_book", '{"what": "c"}'), ToolCall("", "look", '{"what": "d"}')],
+        "done",
     )
 
     class Lax(ScriptedModel):
@@ -203,7 +209,7 @@ async def test_a_model_that_declines_fails_the_agent_and_undoes_its_work(databas
         "filtered": ModelAnswer(ModelMessage("x"), Finish.FILTERED, Usage(), "m"),
         "fatal": Fatal("no quota left"),
     }[how]
-    made, _ = agent("declined", call("book", what="car"), last)
+    made, _ = agent("declined", call("agents_book", what="car"), last)
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(made, "go")
         error = (await failure(run)).error
@@ -215,7 +221,7 @@ async def test_a_model_that_declines_fails_the_agent_and_undoes_its_work(databas
 @on_a_loop
 async def test_an_answer_that_is_cut_off_carries_nothing_out(database_url: str) -> None:
     """A11: half a call is none; the model is told, and its transcript stays valid."""
-    cut = ModelAnswer(ModelMessage("so", (call("book", what="half"),)), Finish.LENGTH, Usage(), "m")
+    cut = ModelAnswer(ModelMessage("so", (call("agents_book", what="half"),)), Finish.LENGTH, Usage(), "m")
     made, model = agent("cut", cut, "", "short", by="order")
     assert await result_of(database_url, made) == "short"
     assert WORLD == []
@@ -325,8 +331,8 @@ async def test_a_rejected_result_undoes_the_agents_work_in_order(database_url: s
     """A4, S7: the last first; what can't be undone is said."""
     made, _ = agent(
         "rejected",
-        call("book", what="car"),
-        [call("book", id="2", what="hotel"), call("mail", text="hi")],
+        call("agents_book", what="car"),
+        [call("agents_book", id="2", what="hotel"), call("mail", text="hi")],
         "done",
         review=ApprovalPolicy(approvers=["ann"]),
     )
@@ -334,7 +340,10 @@ async def test_a_rejected_result_undoes_the_agents_work_in_order(database_url: s
         run = await coordinator.start(made, "go")
         await coordinator.run_until_idle()
         (asked,) = await coordinator.approvals()
-        assert asked.details["undone if rejected"] == ['book({"what":"hotel"})', 'book({"what":"car"})']
+        assert asked.details["undone if rejected"] == [
+            'agents_book({"what":"hotel"})',
+            'agents_book({"what":"car"})',
+        ]
         assert asked.details["stays"] == ['mail({"text":"hi"})']
         await coordinator.decide(asked.id, approved=False, by="ann", reason="too dear")
         error = (await failure(run)).error
@@ -350,10 +359,10 @@ async def test_work_after_a_turn_is_undone_and_the_agent_goes_on(database_url: s
     """A5, A9: told what was undone and what couldn't be; never undone twice."""
     made, model = agent(
         "undone",
-        call("book", what="car"),
-        [call("book", id="2", what="hotel"), call("mail", text="hi")],
+        call("agents_book", what="car"),
+        [call("agents_book", id="2", what="hotel"), call("mail", text="hi")],
         "first",
-        call("book", id="3", what="hostel"),
+        call("agents_book", id="3", what="hostel"),
         "second",
         review=ApprovalPolicy(),
     )
@@ -371,7 +380,7 @@ async def test_work_after_a_turn_is_undone_and_the_agent_goes_on(database_url: s
     (note,) = notes(model)
     assert "What you did after turn 1 has been undone by a person." in note
     assert "Their reason: no hotels" in note
-    assert 'Undone: book({"what":"hotel"}).' in note
+    assert 'Undone: agents_book({"what":"hotel"}).' in note
     assert 'still stands: mail({"text":"hi"})' in note
     assert WORLD.count("unbook hotel") == 1
 
@@ -393,7 +402,7 @@ async def test_an_undo_that_means_nothing_is_refused_where_it_is_sent(sqlite_url
 @on_a_loop
 async def test_an_agent_in_a_saga_is_a_scope_of_it(database_url: str) -> None:
     """A4: its failure undoes exactly its own work; the saga may go on."""
-    fails, _ = agent("inner", call("book", what="car"), ModelMessage(refusal="no"))
+    fails, _ = agent("inner", call("agents_book", what="car"), ModelMessage(refusal="no"))
 
     @saga(name="agents.outer")
     async def outer() -> str:
@@ -413,10 +422,10 @@ async def test_an_agent_in_a_saga_is_a_scope_of_it(database_url: str) -> None:
 @on_a_loop
 async def test_a_sub_agent_works_within_the_budget_above_and_is_undone_alone(database_url: str) -> None:
     """A4, A12: its failure is told to the model above, its turns count there."""
-    inner, below = agent("below", call("book", what="hotel"), ModelMessage(refusal="no more"))
+    inner, below = agent("below", call("agents_book", what="hotel"), ModelMessage(refusal="no more"))
     made, model = agent(
         "above",
-        call("book", what="car"),
+        call("agents_book", what="car"),
         call("helper", task="a hotel"),
         "enough",
         tools=[book, agent_tool(inner, name="helper")],
@@ -442,9 +451,11 @@ async def test_a_sub_agent_works_within_the_budget_above_and_is_undone_alone(dat
 @on_a_loop
 async def test_a_conversation_is_handed_over_with_all_that_was_said(database_url: str) -> None:
     """A3, A4: the other goes on in the same transcript; failing there undoes what was done before, too."""
-    other, after = agent("other", call("book", id="2", what="hotel"), ModelMessage(refusal="no"), by="order")
+    other, after = agent(
+        "other", call("agents_book", id="2", what="hotel"), ModelMessage(refusal="no"), by="order"
+    )
     made, before = agent(
-        "first", [call("book", what="car"), call("over")], tools=[book, handoff(other, name="over")]
+        "first", [call("agents_book", what="car"), call("over")], tools=[book, handoff(other, name="over")]
     )
     typed, _ = agent("typed-other", "{}", output_type=Trip)
     wrong, model = agent("wrong-handoff", call("over"), "mine", tools=[handoff(typed, name="over")])
@@ -474,7 +485,7 @@ async def test_a_budget_is_checked_before_each_call(
     sqlite_url: str, budget: Budget, words: str, asked: int
 ) -> None:
     """A12: what is used up is counted from the journal, over restarts too."""
-    calls = [call("book", id=f"c{n}", what=str(n)) for n in range(12)]
+    calls = [call("agents_book", id=f"c{n}", what=str(n)) for n in range(12)]
     turns = [ModelAnswer(ModelMessage("", (each,)), Finish.CALLS, Usage(10, 5), "m") for each in calls]
     prices = {"m": Price(Decimal(1_000), Decimal(2_000)), "scripted": Price(Decimal(1), Decimal(1))}
     made, model = agent(f"budget{words}", *turns, budget=budget, prices=prices)
@@ -545,7 +556,7 @@ async def test_turns_are_prepared_and_stopped_by_pure_functions(sqlite_url: str)
     assert await result_of(sqlite_url, made, "Oslo") == "done"
     assert [[spec.name for spec in request.tools] for request in model.asked] == [
         ["look"],
-        ["look", "book", "mail"],
+        ["look", "agents_book", "mail"],
         [],
     ]
     assert {request.instructions for request in model.asked} == {"about Oslo"}
@@ -612,7 +623,9 @@ async def test_parallel_calls_are_ended_before_they_are_undone(sqlite_url: str) 
     async def unslow(undo: Undo[str], what: str) -> None:
         WORLD.append(f"unslow {what}")
 
-    made, model = agent("siblings", [call("book", what="a"), call("slow", what="b")], "x", tools=[book, slow])
+    made, model = agent(
+        "siblings", [call("agents_book", what="a"), call("slow", what="b")], "x", tools=[book, slow]
+    )
     async with Coordinator(sqlite_url) as coordinator:
         run = await coordinator.start(made, "go")
         await gate.reached.wait()

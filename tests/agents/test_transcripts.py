@@ -61,7 +61,7 @@ def refused(messages: Iterable[Message]) -> str | None:
 @on_a_loop
 async def test_a_transcript_is_rebuilt_without_asking_or_calling_anybody(database_url: str) -> None:
     """A3."""
-    clerk, model = agent([call("book", "a", what="Oslo"), call("nowhere", "b")], "Done.")
+    clerk, model = agent([call("agents_book", "a", what="Oslo"), call("nowhere", "b")], "Done.")
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(clerk, "Book Oslo.")
         assert await run.result(30) == "Done."
@@ -78,7 +78,7 @@ async def test_a_call_that_waits_says_so_and_one_that_came_back_before_its_sibli
     database_url: str,
 ) -> None:
     """A11."""
-    clerk, _ = agent([call("book", "a", what="Oslo"), call("pay", "b", amount=7)], "Done.")
+    clerk, _ = agent([call("agents_book", "a", what="Oslo"), call("pay", "b", amount=7)], "Done.")
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(clerk, "Book Oslo.")
         await coordinator.run_until_idle()
@@ -103,7 +103,7 @@ async def test_a_call_that_waits_says_so_and_one_that_came_back_before_its_sibli
 
 @on_a_loop
 async def test_it_is_in_the_form_that_openai_reads(sqlite_url: str) -> None:
-    clerk, _ = agent(ModelMessage("Let me see.", (call("book", "a", what="Oslo"),)), "Done.")
+    clerk, _ = agent(ModelMessage("Let me see.", (call("agents_book", "a", what="Oslo"),)), "Done.")
     async with Coordinator(sqlite_url) as coordinator:
         run = await coordinator.start(clerk, "Book Oslo.")
         await run.result(30)
@@ -114,7 +114,7 @@ async def test_it_is_in_the_form_that_openai_reads(sqlite_url: str) -> None:
         2,
         1,
     )
-    function = {"name": "book", "arguments": '{"what": "Oslo"}'}
+    function = {"name": "agents_book", "arguments": '{"what": "Oslo"}'}
     assert openai_messages(found.messages, instructions=found.instructions) == [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Book Oslo."},
@@ -132,7 +132,7 @@ async def test_it_is_in_the_form_that_openai_reads(sqlite_url: str) -> None:
 async def test_what_was_undone_stands_in_it(database_url: str) -> None:
     """A9."""
     clerk, _ = agent(
-        call("book", "a", what="Oslo"),
+        call("agents_book", "a", what="Oslo"),
         "Booked.",
         "Nothing is booked.",
         review=ApprovalPolicy(),
@@ -147,12 +147,12 @@ async def test_what_was_undone_stands_in_it(database_url: str) -> None:
     assert WORLD == called == ["book Oslo", "unbook Oslo"]
     (note,) = [message.text for message in messages if isinstance(message, NoteMessage)]
     assert "too dear" in note
-    assert 'Undone: book({"what":"Oslo"})' in note
+    assert 'Undone: agents_book({"what":"Oslo"})' in note
 
 
 @on_a_loop
 async def test_a_run_that_was_undone_shows_what_was_said_before(database_url: str) -> None:
-    clerk, _ = agent(call("book", "a", what="Oslo"), "Booked.", review=ApprovalPolicy())
+    clerk, _ = agent(call("agents_book", "a", what="Oslo"), "Booked.", review=ApprovalPolicy())
     async with Coordinator(database_url) as coordinator:
         run = await coordinator.start(clerk, "Book Oslo.")
         await coordinator.run_until_idle()
@@ -172,7 +172,7 @@ async def test_a_run_that_was_undone_shows_what_was_said_before(database_url: st
 
 @on_a_loop
 async def test_sub_agents_have_transcripts_of_their_own(database_url: str) -> None:
-    helper, _ = agent(call("book", "x", what="Rome"), "Rome is booked.", name="transcripts_helper")
+    helper, _ = agent(call("agents_book", "x", what="Rome"), "Rome is booked.", name="transcripts_helper")
     clerk = Agent(
         "transcripts.boss",
         model=ScriptedModel([call("transcripts_helper", "a", task="Book Rome."), "All is booked."]),
@@ -194,10 +194,10 @@ async def test_sub_agents_have_transcripts_of_their_own(database_url: str) -> No
 async def test_a_transcript_is_valid_after_every_entry_of_the_journal(sqlite_url: str) -> None:
     """A11: as if the run had been killed there."""
     clerk, _ = agent(
-        [call("book", "a", what="Oslo"), call("pay", "b", amount=7)],
-        [call("book", "a", what="Rome")],
+        [call("agents_book", "a", what="Oslo"), call("pay", "b", amount=7)],
+        [call("agents_book", "a", what="Rome")],
         "Booked.",
-        [call("book", "d", what="Bonn")],
+        [call("agents_book", "d", what="Bonn")],
         "Booked again.",
         review=ApprovalPolicy(),
     )
@@ -234,7 +234,7 @@ async def test_a_run_without_agent_or_of_another_code_is_refused(sqlite_url: str
         run = await coordinator.start(without_agent, id="r")
         with pytest.raises(InputInvalid, match="no agent has begun"):
             await transcript(run)
-        clerk, _ = agent(call("book", "a", what="Oslo"), "Done.")
+        clerk, _ = agent(call("agents_book", "a", what="Oslo"), "Done.")
         other = await coordinator.start(clerk, "Book Oslo.")
         await other.result(30)
         document = await other.export()

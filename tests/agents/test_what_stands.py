@@ -66,15 +66,15 @@ async def undone(coordinator: Coordinator, agent: Agent[Any], turn: int = 0) -> 
 @on_a_loop
 async def test_what_was_done_before_a_point_of_no_return_is_not_undone(database_url: str) -> None:
     """S14, A9: what has been paid for stays booked; the model and the approver are told so."""
-    calls = [call("book", what="a"), call("settle", amount=3), call("book", id="c2", what="b")]
+    calls = [call("agents_book", what="a"), call("settle", amount=3), call("agents_book", id="c2", what="b")]
     made, model = reviewed("pivot", *calls, "done", "once more", tools=[book, settle])
     async with Coordinator(database_url) as coordinator:
         run = await undone(coordinator, made)
         assert WORLD == ["book a", "settle 3", "book b", "unbook b"]
-        stands = ['settle({"amount":3})', 'book({"what":"a"})']
+        stands = ['settle({"amount":3})', 'agents_book({"what":"a"})']
         (note,) = notes(model)
         assert note.startswith("What you did after turn 2 has been undone")
-        assert 'Undone: book({"what":"b"}).' in note
+        assert 'Undone: agents_book({"what":"b"}).' in note
         assert f"still stands: {'; '.join(stands)}." in note
         details = await details_of(coordinator, run)
         assert (details["undone if rejected"], details["stays"]) == ([], stands)
@@ -100,7 +100,7 @@ async def test_a_call_that_did_nothing_is_not_said_to_stand(sqlite_url: str) -> 
 async def test_what_stays_of_a_sub_agents_work_is_told_above(sqlite_url: str, ends: str) -> None:
     """A5, A9: its bookings are undone, once; its mail isn't, and the model above hears of it."""
     last = "fine" if ends == "with a result" else ModelMessage(refusal="no more")
-    below = ScriptedModel([call("mail", text="hi"), call("book", what="x"), last], by="turn")
+    below = ScriptedModel([call("mail", text="hi"), call("agents_book", what="x"), last], by="turn")
     helper = Agent(f"stands.below {ends}", model=below, tools=[mail, book])
     task = call("helper", task="a room")
     made, model = reviewed(ends, task, "done", "again", tools=[agent_tool(helper, name="helper")])
@@ -123,7 +123,7 @@ async def test_an_agent_outside_a_run_says_how_it_is_started() -> None:
 @on_a_loop
 async def test_who_gave_no_more_is_named(sqlite_url: str) -> None:
     """A12: the error says whose budget, and who was asked."""
-    model = ScriptedModel([call("book", what="a"), "never"], by="turn")
+    model = ScriptedModel([call("agents_book", what="a"), "never"], by="turn")
     made = Agent("stands.more", model=model, tools=[book], budget=Budget(turns=1, exhausted="ask"))
     async with Coordinator(sqlite_url) as coordinator:
         run = await coordinator.start(made, "go")
@@ -139,7 +139,7 @@ async def test_who_gave_no_more_is_named(sqlite_url: str) -> None:
 @on_a_loop
 async def test_an_id_that_a_model_has_guessed_is_given_to_no_other_call(sqlite_url: str) -> None:
     """A11: the id that we would make is taken by the model's own call."""
-    guessed = [call("book", id="call_1_1", what="a"), ToolCall("", "book", '{"what": "b"}')]
+    guessed = [call("agents_book", id="call_1_1", what="a"), ToolCall("", "agents_book", '{"what": "b"}')]
     model = ScriptedModel([guessed, "done"], by="turn")
     made = Agent("stands.guessed", model=model, tools=[book])
     async with Coordinator(sqlite_url) as coordinator:

@@ -35,6 +35,7 @@ FIGURES = {
         "rows_growth",
     },
     "L": {"events_per_second", "received_per_second", "lost", "cpu_us_per_event"},
+    "M": {"ms_off", "ms_on", "ms_hung", "cpu_off", "cpu_on", "cpu_hung", "spans_per_step", "close_hung"},
 }
 
 

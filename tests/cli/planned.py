@@ -1,4 +1,4 @@
-"""Sagas for the tests of schedules; run as a program, it puts schedules of them."""
+"""Sagas for the tests of schedules and queues; run as a program, it puts schedules of them."""
 
 import os
 import sys
@@ -14,6 +14,11 @@ async def report(name: str) -> str:
 
 @saga
 async def pulse() -> None: ...
+
+
+@saga(queue="mail")
+async def post(letter: str) -> str:
+    return letter
 
 
 if __name__ == "__main__":

@@ -88,6 +88,11 @@ class Job:
             f"--- {path.name}\n{path.read_text()}" for path in sorted(self.directory.glob("*.log"))
         )
 
+    def poll(self) -> None:
+        """Take what has been heard of the children so far."""
+        while not self.news.empty():
+            self._take()
+
     def _take(self) -> None:
         news = self.news.get(timeout=PATIENCE_S)
         assert news is not None, f"the zygote is gone:\n{self.log()}"

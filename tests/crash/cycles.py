@@ -115,13 +115,16 @@ class Bench:
         """Make a child's spec."""
         return {"play": play, "url": ledger.url, "world": self.world.path, **details}
 
-    def story(self, ledger: Ledger, run: str) -> Story:
-        """Read all that is known of a run. Raises `AssertionError` when there is none."""
+    def story(self, ledger: Ledger, run: str, *, woken: bool = False) -> Story:
+        """Read all that is known of a run; `woken` tells that workers were frozen meanwhile.
+
+        Raises `AssertionError` when there is none.
+        """
         record = ledger.record(run)
         assert record is not None, f"there is no run {run}"
         below = ledger.below(run)
         standing = self.world.snapshot(run) | Counter(ledger.rows(run))
-        return Story(record, self.world.calls(run), standing, below=below)
+        return Story(record, self.world.calls(run), standing, woken, below=below)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+from opentelemetry import trace
+
 from amends.sagas import NoEffect, Undo, current_step
 from tests.crash.points import Points
 from tests.crash.world import LANDED
@@ -82,6 +84,7 @@ class Participant:
 
     async def _call(self, request: dict[str, str]) -> dict[str, str]:
         words = _words(request)
+        _say(request)
         self.points.reach("call", *words)
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
@@ -100,6 +103,7 @@ class Participant:
 
     def _call_in_thread(self, request: dict[str, str]) -> dict[str, str]:
         words = _words(request)
+        _say(request)
         self.points.reach("call", *words)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(THREAD_TIMEOUT_S)
@@ -132,6 +136,13 @@ def _root(run_id: str) -> str:
 
 def _words(request: dict[str, str]) -> tuple[str, str, str]:
     return request["verb"], request["name"], request["key"]
+
+
+def _say(request: dict[str, str]) -> None:
+    """Say on the attempt's span what is called, as instrumented code does."""
+    span = trace.get_current_span()
+    span.set_attribute("shop.item", request["name"])
+    span.add_event("called", {"verb": request["verb"]})
 
 
 def _answer(line: bytes) -> dict[str, str]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+
+import amends.tracing
 from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked
 from amends.sagas.registry import saga_named
 from tests.crash.callers import decide, say
+from tests.crash.clocks import go_by
 from tests.crash.participant import Participant
 from tests.crash.people import PERSON, person_acts
 from tests.crash.points import KILL, Points
@@ -149,6 +155,7 @@ def _coordinator(spec: Spec) -> Coordinator:
         lease=timedelta(milliseconds=spec.get("lease_ms", 3_000)),
         grace=timedelta(seconds=spec.get("grace", 2)),
         poison_after=spec.get("poison_after", 5),
+        max_running=spec.get("max_running", 10_000),
     )
 
 
@@ -171,6 +178,10 @@ def play(spec: dict[str, Any]) -> int:
         holding=spec.get("holding", ""),
     )
     points.watch_commits()
+    if "clock" in spec:
+        go_by(spec["clock"])
+    if "otlp" in spec:
+        _export(spec)
     spec["participant"] = Participant(spec["world"], points)
     try:
         return asyncio.run(PLAYS[spec["play"]](spec))
@@ -178,3 +189,16 @@ def play(spec: dict[str, Any]) -> int:
         return UNENDED
     except KeyboardInterrupt:
         return ENDED
+    finally:
+        if "metrics" in spec:
+            provider = metrics.get_meter_provider()
+            assert isinstance(provider, MeterProvider)
+            provider.force_flush()
+
+
+def _export(spec: dict[str, Any]) -> None:
+    """Export spans, and metrics where a spec says how often, in milliseconds."""
+    if "metrics" in spec:
+        os.environ["OTEL_METRIC_EXPORT_INTERVAL"] = str(spec["metrics"])
+        os.environ["OTEL_RESOURCE_ATTRIBUTES"] = f"amends.test.run={spec['run']}"
+    amends.tracing.configure(service=spec["play"], endpoint=spec["otlp"], metrics="metrics" in spec)

@@ -169,6 +169,16 @@ async def linear() -> list[str]:
 
 
 @saga
+async def noted_once() -> str:
+    return await note("letter")
+
+
+@saga(queue="counter")
+async def lined_up() -> list[str]:
+    return [await book("hotel"), await book("flight"), await book("car")]
+
+
+@saga
 async def in_threads() -> list[str]:
     return [await book_in_thread("hotel"), await book_in_thread("flight"), await book_in_thread("car")]
 

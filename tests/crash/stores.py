@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -15,12 +17,13 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import func, select
 
 from amends.persistence.approval_records import ApprovalRow
 from amends.persistence.database import Database
-from amends.persistence.records import AuditRow, InboxRow, RunRow, WorkerRow
-from amends.persistence.tables import tables_in
-from amends.sagas.journal import Entry, from_row
+from amends.persistence.records import AuditRow, InboxRow, RunRow, Status, WorkerRow
+from amends.persistence.tables import Tables, tables_in
+from amends.sagas.journal import Entry, Kind, from_row
 from tests.crash.rows import METADATA, ROWS, rows
 
 
@@ -78,6 +81,29 @@ class Ledger:
         row = self._opened.run(run_id)
         return "" if row is None else str(row.status)
 
+    def going(self, *, parked: bool = True) -> list[str]:
+        """Name the runs that haven't ended, child runs too; parked ones only where they count."""
+        runs = self._tables.runs
+        found = select(runs.c.id).where(runs.c.ended_at.is_(None))
+        if not parked:
+            found = found.where(runs.c.status != Status.PARKED)
+        with self._opened.engine.connect() as connection:
+            return list(connection.execute(found).scalars())
+
+    def counts(self) -> dict[str, int]:
+        """Count all runs by their status."""
+        runs = self._tables.runs
+        with self._opened.engine.connect() as connection:
+            found = connection.execute(select(runs.c.status, func.count()).group_by(runs.c.status))
+            return {status: int(count) for status, count in found}
+
+    def shares(self) -> dict[str, int]:
+        """Count the calls that each worker has begun."""
+        journal = self._tables.journal
+        intents = select(journal.c.meta).where(journal.c.kind == Kind.INTENT)
+        with self._opened.engine.connect() as connection:
+            return Counter(json.loads(meta)["worker"] for meta in connection.execute(intents).scalars())
+
     def workers(self) -> list[WorkerRow]:
         """Read the workers that aren't known to be dead."""
         return self._opened.workers()
@@ -94,6 +120,10 @@ class Ledger:
                 return False
             connection.execute("ROLLBACK")
             return True
+
+    @property
+    def _tables(self) -> Tables:
+        return tables_in("amends") if self.url.startswith("postgres") else tables_in(None, "amends_")
 
     @property
     def _opened(self) -> Database:

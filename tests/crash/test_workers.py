@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from amends.sagas.journal import Kind
+from tests.crash.children import Job
 from tests.crash.claims import breaches, told
 from tests.crash.cycles import Bench
 from tests.crash.stores import Ledger
@@ -70,7 +71,7 @@ def test_parents_and_children_on_two_workers_survive_the_death_of_either(
     assert starter.wait()[-1].code == 0, starter.log()
     eventually(lambda: _all_ended(ledger, runs))
     # The last ones may have been forked a moment ago, and not be able to end orderly yet.
-    eventually(lambda: {row.pid for row in ledger.workers()} >= {worker.pid for worker in workers})
+    eventually(lambda: all(_is_third(worker, ledger) for worker in workers))
     for worker in workers:
         worker.signal(signal.SIGTERM)
         assert worker.wait()[-1].code == 0, worker.log()
@@ -78,6 +79,11 @@ def test_parents_and_children_on_two_workers_survive_the_death_of_either(
         story = bench.story(ledger, run)
         assert story.record.row.status == ("compensated" if number % 2 else "completed"), told(story)
         assert not breaches(story), told(story)
+
+
+def _is_third(worker: Job, ledger: Ledger) -> bool:
+    newest = worker.pid
+    return len(worker.pids) == 3 and newest in {row.pid for row in ledger.workers()}
 
 
 def _let_five_more_calls_come(bench: Bench, ledger: Ledger, runs: Sequence[str]) -> None:

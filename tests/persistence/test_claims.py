@@ -49,6 +49,15 @@ def test_a_run_is_due_when_the_clock_says_so(worker: Worker, database: Database,
     assert database.next_due(SERVES) is None
 
 
+def test_who_waits_without_an_end_hides_no_timer(worker: Worker, database: Database, clock: Clock) -> None:
+    """L2: a run that waits for a signal alone has no due time, and stands beside those that have one."""
+    worker.start("waits", "sleeps")
+    worker.claim()
+    worker.change("waits", RunChange(Status.OPEN, due_at=None, release=True))
+    worker.change("sleeps", RunChange(Status.OPEN, due_at=clock.now + 100, release=True))
+    assert database.next_due(SERVES) == clock.now + 100
+
+
 def test_what_is_not_served_stays_ready(worker: Worker, database: Database) -> None:
     worker.start("a", saga="unknown")
     assert worker.claim() == []
@@ -155,3 +164,22 @@ def test_claims_are_part_of_the_batch_that_is_under_way(worker: Worker) -> None:
     with worker.held_up():
         later = [worker.ask_for_claim(1) for _ in range(3)]
     assert sorted(run_id for claim in later for run_id in ids(claim())) == ["a", "b"]
+
+
+def test_where_more_is_due_than_there_is_room_each_saga_gets_its_share(worker: Worker, clock: Clock) -> None:
+    """L1: a flood of one saga doesn't keep the runs of others waiting until it has gone."""
+    worker.start(*(f"flood{n:03}" for n in range(300)), at=clock.now - 100)
+    worker.start("a", "b", "c", saga="other", at=clock.now)
+    serves = Serves(SERVES.sagas | {("other", "1"), ("third", "1")})
+    assert {run.run.saga for run in worker.claim(10, serves=serves)} == {"order"}
+    second = worker.claim(10, serves=serves)
+    assert len(second) == 10
+    assert {"a", "b", "c"} <= set(ids(second))
+
+
+def test_a_single_place_goes_to_each_saga_in_turn(worker: Worker, clock: Clock) -> None:
+    worker.start(*(f"flood{n:03}" for n in range(50)), at=clock.now - 100)
+    worker.start("a", saga="other", at=clock.now)
+    serves = Serves(SERVES.sagas | {("other", "1")})
+    claimed = [ids(worker.claim(1, serves=serves))[0] for _ in range(4)]
+    assert "a" in claimed

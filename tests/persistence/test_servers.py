@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psycopg
 import pytest
 
 from amends.persistence.database import Database
@@ -18,6 +17,7 @@ from amends.persistence.errors import DatabaseUnavailable
 from amends.persistence.records import Write, Written
 from tests import postgres
 from tests.persistence.workers import Worker, ended, entry, log
+from tests.servers import Server, restartable
 
 
 def test_a_server_that_is_killed_and_started_again_loses_nothing() -> None:
@@ -69,57 +69,6 @@ def drive(worker: Worker, database: Database) -> None:
                 worker.enter(each.run.id, seq)
             assert database.run(each.run.id) is not None
             worker.change(each.run.id, ended())
-
-
-class Server:
-    """A private server that can be ended in several ways, and started again."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.url = f"postgresql://postgres@/postgres?host={directory}"
-        self._account = "nobody" if os.geteuid() == 0 else None
-        self._binaries = postgres._binaries(directory, self._account)  # noqa: SLF001 - the same servers
-        if self._account:
-            shutil.chown(directory, self._account)
-        postgres._initialise(self._binaries, directory, self._account)  # noqa: SLF001 - as above
-        self.start()
-
-    def start(self) -> None:
-        self._process = postgres._start(  # noqa: SLF001 - as above
-            self._binaries, self.directory, self._account, durable=False
-        )
-        postgres._await_connections(self.url, self._process, self.directory / "log")  # noqa: SLF001 - as above
-
-    def stop(self, how: signal.Signals) -> None:
-        backends = self._backends() if how is signal.SIGKILL else []
-        self._process.send_signal(how)
-        self._process.wait(30)
-        for backend in backends:
-            # Orphans of a killed postmaster end by themselves, but only when they next look.
-            with_suppressed_kill(backend)
-
-    def _backends(self) -> list[int]:
-        with psycopg.connect(self.url) as connection:
-            return [
-                row[0] for row in connection.execute("SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL")
-            ]
-
-
-def with_suppressed_kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-@contextmanager
-def restartable() -> Iterator[Server]:
-    with TemporaryDirectory(prefix="amends-restartable-") as name:
-        server = Server(Path(name))
-        try:
-            yield server
-        finally:
-            server.stop(signal.SIGINT)
 
 
 @contextmanager

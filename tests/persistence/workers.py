@@ -7,7 +7,9 @@ from queue import SimpleQueue
 
 from amends.persistence.codec import Codec
 from amends.persistence.database import Database
+from amends.persistence.observer import Observer
 from amends.persistence.records import (
+    Claimed,
     EntryRow,
     InboxRow,
     Loaded,
@@ -44,14 +46,20 @@ class Clock:
 class Worker:
     """A writer with the questions that tests ask."""
 
-    def __init__(self, database: Database, name: str | None, serves: Serves = SERVES) -> None:
+    def __init__(
+        self,
+        database: Database,
+        name: str | None,
+        serves: Serves = SERVES,
+        observer: Observer | None = None,
+    ) -> None:
         self.name = name
         self.serves = serves
         self.database = database
         self.news = threading.Semaphore(0)
         self.lost = threading.Semaphore(0)
         self.writer: Writer = database.writer(
-            name, serves, lambda thunk: thunk(), self.news.release, self.lost.release
+            name, serves, lambda thunk: thunk(), self.news.release, self.lost.release, observer=observer
         )
 
     @property
@@ -94,17 +102,22 @@ class Worker:
         return self.ask_for_claim(limit, serves)()
 
     def ask_for_claim(self, limit: int, serves: Serves | None = None) -> Callable[[], list[Loaded]]:
-        claims: SimpleQueue[list[Loaded]] = SimpleQueue()
+        claims: SimpleQueue[Claimed] = SimpleQueue()
         self.writer.claim(limit, serves or self.serves, claims.put)
-        return lambda: claims.get(timeout=PATIENCE_S)
+        return lambda: claims.get(timeout=PATIENCE_S).runs
+
+    def claim_from(self, *queues: str, limit: int = 1_000, serves: Serves | None = None) -> Claimed:
+        claims: SimpleQueue[Claimed] = SimpleQueue()
+        self.writer.claim(limit, serves or self.serves, claims.put, queues)
+        return claims.get(timeout=PATIENCE_S)
 
     def look_after_dead(self) -> int:
         return self.ask_for_the_dead()()
 
     def ask_for_the_dead(self) -> Callable[[], int]:
-        counts: SimpleQueue[int] = SimpleQueue()
-        self.writer.look_after_dead(counts.put)
-        return lambda: counts.get(timeout=PATIENCE_S)
+        answers: SimpleQueue[tuple[list[str], int]] = SimpleQueue()
+        self.writer.look_after_dead(answers.put)
+        return lambda: answers.get(timeout=PATIENCE_S)[1]
 
     def start(self, *ids: str, saga: str = "order", at: int | None = None) -> None:
         """Start runs that nobody owns."""

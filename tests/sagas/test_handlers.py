@@ -163,6 +163,22 @@ async def test_a_run_whose_record_is_broken_tells_as_well(database_url: str) -> 
         assert await reported(coordinator) == [("broken", Status.PARKED, None)]
 
 
+@on_a_loop
+async def test_a_run_parks_though_nobody_can_be_told_of_it(database_url: str) -> None:
+    """L2: the ids of its messages were taken by somebody's runs; it isn't left between driven and parked."""
+    async with Coordinator(database_url) as coordinator:
+        run = await coordinator.start(order, "waits", id="taken")
+        await dormant(run)
+        for seq in range(1, 20):
+            for handler in order.on_complete, order.on_parked:
+                for each in handler:
+                    await coordinator.start(order, "waits", id=f"taken/{each.name}/{seq}")
+        await coordinator.signal("taken", "never", "now")
+        await coordinator.run_until_idle()
+        assert await run.status() is Status.PARKED
+        assert "belongs to a run that somebody started" in str((await run.journal())[-1].meta["reason"])
+
+
 async def dormant(run: Run[Any]) -> None:
     """Wait until a run has left memory."""
     while await run.status() is not Status.WAITING:  # noqa: ASYNC110 - the coordinator tells nobody

@@ -79,14 +79,14 @@ async def test_a_run_claimed_by_a_worker_that_goes_away_is_given_back_and_not_lo
     claim, loop = Writer.claim, asyncio.get_running_loop()
     claimed = asyncio.Event()
 
-    def late(writer: Writer, room: int, serves: Any, done: Callable[[Any], None]) -> None:
+    def late(writer: Writer, room: int, serves: Any, done: Callable[[Any], None], queues: Any = ()) -> None:
         """Let the answer come once the worker has begun to close."""
 
         def answered(answer: Any) -> None:
             claimed.set()
             loop.call_later(0.05, done, answer)
 
-        claim(writer, room, serves, answered)
+        claim(writer, room, serves, answered, queues)
 
     async with Coordinator(database_url, work=False) as starter:
         run = await starter.start(one, id="r")

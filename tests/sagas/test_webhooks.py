@@ -28,9 +28,9 @@ from amends.sagas.webhooks import (
     WebhookApp,
 )
 from amends.sagas.webhooks.actions import Action
-from tests.persistence.test_servers import restartable
 from tests.sagas.running import kinds, on_a_loop
 from tests.sagas.senders import SECRET, SIGNS, inside, send
+from tests.servers import restartable
 
 CALLS: list[Any] = []
 

@@ -210,7 +210,7 @@ def test_a_receiver_cancelled_with_a_letter_in_its_hands_gives_it_back_first() -
 
     async def cancelled_at_the_last_moment() -> list[int]:
         mailbox, loop = Mailbox(), asyncio.get_running_loop()
-        first = asyncio.create_task(mailbox.receive("a", loop.create_future))
+        first = asyncio.create_task(mailbox.receive("a", loop.create_future, 0))
         await asyncio.sleep(0)
         for seq in (1, 2):
             mailbox.put(Letter(seq, "a", b"null"))
@@ -218,6 +218,6 @@ def test_a_receiver_cancelled_with_a_letter_in_its_hands_gives_it_back_first() -
         await asyncio.wait([first])
         assert first.cancelled()
         assert mailbox.awaited == []
-        return [(await mailbox.receive("a", loop.create_future)).seq for _ in range(2)]
+        return [(await mailbox.receive("a", loop.create_future, 0)).seq for _ in range(2)]
 
     assert asyncio.run(cancelled_at_the_last_moment()) == [1, 2]

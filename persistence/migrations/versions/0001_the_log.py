@@ -29,6 +29,7 @@ def upgrade() -> None:
         _votes,
         _workers,
         _schedules,
+        _queues,
         _transactions,
         _audit,
     )
@@ -91,7 +92,7 @@ def _runs(maker: _Maker) -> None:
         _key("id"),
         _text("saga"),
         _text("version"),
-        _text("queue"),
+        _key("queue"),
         _text("status"),
         _text("cause", nullable=True),
         _bytes("input"),
@@ -110,9 +111,17 @@ def _runs(maker: _Maker) -> None:
         _key("root", nullable=True),
         _text("no_pivot", nullable=True),
         _number("scheduled_for", nullable=True),
+        _text("trace", nullable=True),
         _text("waits_for", nullable=True),
+        _text("place", nullable=True),
+        _key("queue_key", nullable=True),
+        _number("priority"),
+        _text("above", nullable=True),
+        _number("admitted_at", nullable=True),
         _text("attributes", nullable=True),
         _text("progress", nullable=True),
+        sa.Column("undoable", sa.Boolean),
+        _number("removed_at", nullable=True),
         _number("changed"),
         maker.primary("runs", "id"),
         maker.check("runs", "status_known", f"status IN ({_STATUSES})"),
@@ -121,14 +130,45 @@ def _runs(maker: _Maker) -> None:
         maker.check("runs", "ended_is_idle", "ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)"),
         maker.check("runs", "counts", "mail >= 0 AND lost >= 0"),
         maker.check("runs", "child_whole", "(parent IS NULL) = (root IS NULL)"),
+        maker.check("runs", "place_known", "place IS NULL OR place IN ('queued', 'taken')"),
     )
     maker.index("runs", "due", "due_at", where="owner IS NULL AND status IN ('open', 'compensating')")
+    maker.index(
+        "runs", "due_of", "saga", "due_at", where="owner IS NULL AND status IN ('open', 'compensating')"
+    )
     maker.index("runs", "owned", "owner", where="owner IS NOT NULL")
     maker.index("runs", "parked", "created_at", "id", where="status IN ('parked')")
-    maker.index("runs", "created", "created_at", "id")
+    maker.index("runs", "compensating", "created_at", where="status IN ('compensating')")
+    maker.index("runs", "created", "created_at", "id", where="removed_at IS NULL")
     maker.index("runs", "children", "parent", "created_at", "id", where="parent IS NOT NULL")
     maker.index("runs", "tree", "root", where="root IS NOT NULL")
     maker.index("runs", "changed", "changed")
+    queued = "place = 'queued' AND status = 'open' AND owner IS NULL"
+    maker.index("runs", "queued", "queue", "priority", "created_at", "id", where=queued)
+    maker.index("runs", "places", "queue", "queue_key", where="place = 'taken' AND ended_at IS NULL")
+    maker.index("runs", "admitted", "queue", "admitted_at", where="admitted_at IS NOT NULL")
+
+
+def _queues(maker: _Maker) -> None:
+    maker.table(
+        "queues",
+        _key("name"),
+        _number("concurrency", nullable=True),
+        _number("per_worker", nullable=True),
+        _number("per_key", nullable=True),
+        _number("rate_count", nullable=True),
+        _number("rate_ms", nullable=True),
+        sa.Column("paused", sa.Boolean, nullable=False),
+        _number("updated_at"),
+        maker.primary("queues", "name"),
+        maker.check(
+            "queues",
+            "limits",
+            "(concurrency IS NULL OR concurrency > 0) AND (per_worker IS NULL OR per_worker > 0)"
+            " AND (per_key IS NULL OR per_key > 0) AND (rate_count IS NULL) = (rate_ms IS NULL)"
+            " AND (rate_count IS NULL OR (rate_count > 0 AND rate_ms > 0))",
+        ),
+    )
 
 
 def _attributes(maker: _Maker) -> None:

@@ -9,14 +9,17 @@ import typer
 from amends.cli.acts import abort, resolve, resume, retry, skip, undo, waive
 from amends.cli.audit import audit, owed
 from amends.cli.db import app as db
+from amends.cli.gc import gc
 from amends.cli.group import Group
 from amends.cli.people import approvals, approve, reject
+from amends.cli.queues import app as queues
 from amends.cli.runs import export, runs, show, transcript
 from amends.cli.schedules import app as schedules
 from amends.cli.signal import signal, wake
 from amends.cli.start import cancel, start
+from amends.cli.trace import app as trace
 from amends.cli.watch import watch
-from amends.cli.worker import worker
+from amends.cli.worker import worker, workers
 
 PLAIN = None
 """Help without boxes: quicker, and the same text in a terminal and in a file."""
@@ -54,6 +57,7 @@ def main(
 
 
 app.command()(worker)
+app.command()(workers)
 app.command()(start)
 app.command()(runs)
 app.command()(show)
@@ -75,5 +79,8 @@ app.command()(abort)
 app.command()(undo)
 app.command()(audit)
 app.command()(owed)
+app.command()(gc)
+app.add_typer(trace, name="trace")
 app.add_typer(schedules, name="schedules")
+app.add_typer(queues, name="queues")
 app.add_typer(db, name="db")

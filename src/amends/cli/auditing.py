@@ -8,21 +8,22 @@ from typing import Any
 from rich.table import Table
 
 from amends.cli import words
-from amends.cli.errors import CommandError, flat
+from amends.cli.errors import flat
 from amends.cli.output import plain, render, write, write_json
 from amends.cli.reading import reading
 from amends.persistence.records import AuditRow
+from amends.sagas.missing import missing
 
 TOLD = ("act", "by", "ref", "reason", "refused", "landed")
 """What of an act's details is told in words."""
 
 
 def show_audit(url: str, run_id: str, *, as_json: bool) -> None:
-    """Print who did what to a run, in order. Raises `CommandError` when there is no such run."""
+    """Print who did what to a run, in order. Raises `RunNotFound`."""
     with reading(url) as database:
         run, rows, now = database.run(run_id), database.audit(run_id), database.now()
-    if run is None:
-        raise CommandError(f"there is no run {run_id!r} in this database")
+        if run is None:
+            raise missing(run_id, database.removals.tombstones(run_id))
     if as_json:
         write_json({"run": run_id, "audit": [_document(row) for row in rows]})
     elif not rows:

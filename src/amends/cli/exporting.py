@@ -8,17 +8,18 @@ from amends.cli.errors import CommandError
 from amends.cli.output import json_text, write
 from amends.cli.reading import reading
 from amends.sagas.exported import export_loaded
+from amends.sagas.missing import missing
 
 
 def export_run(url: str, run_id: str, output: Path | None) -> None:
     """Print a run's document, or write it to a file, which is replaced.
 
-    Raises `CommandError` when there is no such run or the file can't be written, `RecordUnreadable`.
+    Raises `RunNotFound`, `CommandError` when the file can't be written, `RecordUnreadable`.
     """
     with reading(url) as database:
         loaded = database.load(run_id)
-    if loaded is None:
-        raise CommandError(f"there is no run {run_id!r} in this database")
+        if loaded is None:
+            raise missing(run_id, database.removals.tombstones(run_id))
     text = json_text(export_loaded(loaded))
     if output is None:
         write(text)

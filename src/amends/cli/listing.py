@@ -21,12 +21,14 @@ from amends.persistence.database import Database
 from amends.persistence.records import RunRow
 from amends.persistence.records import Status as Stored
 from amends.sagas.attributes import progress_in, searched
+from amends.sagas.missing import missing
 from amends.sagas.states import Status, seen
 
 PAGE = 500
 
 DERIVED: dict[str, tuple[Stored, ...]] = {
     Status.READY: (Stored.OPEN,),
+    Status.QUEUED: (Stored.OPEN,),
     Status.RUNNING: (Stored.OPEN,),
     Status.WAITING: (Stored.OPEN,),
     UNSERVED: (Stored.OPEN, Stored.COMPENSATING),
@@ -95,7 +97,7 @@ def _found(database: Database, wanted: Wanted, view: View) -> list[RunRow]:
     if wanted.after is not None and database.run(wanted.after) is None:
         raise CommandError(f"there is no run {wanted.after!r} in this database to go on behind")
     if wanted.parent is not None and database.run(wanted.parent) is None:
-        raise CommandError(f"there is no run {wanted.parent!r} in this database")
+        raise missing(wanted.parent, database.removals.tombstones(wanted.parent))
     status = wanted.status
     places: tuple[Stored | None, ...] = (None,)
     if status is not None:

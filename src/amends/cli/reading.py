@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from amends.cli.errors import CommandError, without_password
 from amends.persistence.database import Database
-from amends.persistence.records import RunRow, WorkerRow
+from amends.persistence.records import RunRow, Serves
 from amends.persistence.records import Status as Stored
 from amends.persistence.url import normalised
 from amends.persistence.url import shown as hidden
-
-Served = frozenset[tuple[str, str]]
-"""Sagas, by name and version, that live workers serve."""
+from amends.sagas.fleet import serves_of
 
 
 @contextmanager
@@ -58,32 +55,25 @@ def shown(url: str) -> str:
     return without_password(hidden(target.set(drivername=target.get_backend_name())))
 
 
-def served_by(workers: Iterable[WorkerRow], now: int) -> Served:
-    """Give the sagas that workers with a good lease serve."""
-    return frozenset(
-        (name, version)
-        for worker in workers
-        if worker.lease_until >= now
-        for name, version in json.loads(worker.serves).get("sagas", ())
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is needed to say how a run stands: the time, and what is served."""
+    """What is needed to say how a run stands: the time, and what live workers serve."""
 
     now: int
-    served: Served
+    served: Sequence[Serves]
 
     @classmethod
     def of(cls, database: Database) -> View:
         """Take the view of this moment."""
         now = database.now()
-        return cls(now, served_by(database.workers(), now))
+        return cls(now, [serves_of(worker) for worker in database.workers() if worker.lease_until >= now])
 
     def is_served(self, run: RunRow) -> bool:
-        """Tell whether a live worker serves the run's saga."""
-        return (run.saga, run.version) in self.served
+        """Tell whether a live worker serves the run's saga, and its queue."""
+        return any(
+            (run.saga, run.version) in serves.sagas and (serves.only is None or run.queue in serves.only)
+            for serves in self.served
+        )
 
     def unserved(self, run: RunRow) -> bool:
         """Tell whether the run waits for a worker, and none that lives could take it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
 
 import typer
 from rich.table import Table
@@ -58,7 +58,7 @@ def act(url: str, what: Act, schedule_id: str, by: str | None) -> None:
             come = f", next {_next(await schedules.get(schedule_id), coordinator.desk.now())}"
         write(f"{schedule_id} {what.value}{come}\n")
 
-    _with_coordinator(url, do)
+    with_coordinator(url, do)
 
 
 def trigger_run(url: str, schedule_id: str, by: str | None) -> None:
@@ -68,18 +68,20 @@ def trigger_run(url: str, schedule_id: str, by: str | None) -> None:
         run = await coordinator.schedules.trigger(schedule_id, by=by or me())
         write(f"{run.id}\n")
 
-    _with_coordinator(url, do)
+    with_coordinator(url, do)
 
 
 def refuse_options_before(context: typer.Context) -> None:
     """Raise `CommandError` for an option of the list that is given before a command: it would be lost."""
-    for name in ("database", "limit", "after", "json"):
+    for name in context.params:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise CommandError(f"--{name} belongs behind {context.invoked_subcommand!r}, if it takes it")
 
 
-def _with_coordinator(url: str, do: Any) -> None:
+def with_coordinator(url: str, do: Callable[[Coordinator], Awaitable[None]]) -> None:
+    """Do something with a coordinator that runs nothing, and makes no tables."""
+
     async def opened() -> None:
         async with Coordinator(url, work=False, migrate=False) as coordinator:
             await do(coordinator)

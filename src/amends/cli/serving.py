@@ -20,6 +20,7 @@ from amends.cli import logs, words
 from amends.cli.modules import AnySaga
 from amends.cli.output import write
 from amends.cli.reading import shown
+from amends.cli.traced import trace_if_asked
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.garbage import collect_less_often
 from amends.sagas.webhook_urls import Webhooks
@@ -38,6 +39,7 @@ class Serving:
 
     url: str
     sagas: list[AnySaga]
+    queues: list[str] | None
     until_idle: bool
     grace: float
     max_running: int
@@ -51,6 +53,7 @@ class Serving:
         return Coordinator(
             self.url,
             sagas=self.sagas,
+            queues=self.queues or None,
             max_running=self.max_running,
             max_steps=self.max_steps,
             threads=self.threads,
@@ -101,6 +104,7 @@ class Stop:
 def serve(serving: Serving) -> None:
     """Run a worker. Raises what opening the database raises."""
     logs.set_up(serving.log_level)
+    trace_if_asked()
     stop = Stop(serving.grace)
     with stop.listening():
         collect_less_often()
@@ -139,7 +143,8 @@ def _ms(moment: dt.datetime) -> int:
 
 def _serves(coordinator: Coordinator, serving: Serving) -> str:
     names = ", ".join(_label(saga) for saga in serving.sagas)
-    return f"worker {coordinator.worker} serves {names} on {shown(serving.url)}\n"
+    queues = f", of the queues {', '.join(sorted(set(serving.queues)))}," if serving.queues else ""
+    return f"worker {coordinator.worker} serves {names}{queues} on {shown(serving.url)}\n"
 
 
 def _label(saga: Any) -> str:

@@ -14,6 +14,7 @@ from amends.cli.group import ExitCode, complain
 from amends.cli.modules import AnySaga, modules_given, saga_called
 from amends.cli.output import finite, write
 from amends.cli.reading import View, quiet, reading
+from amends.cli.traced import trace_if_asked
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import RunFailed
 from amends.sagas.handle import Run
@@ -29,6 +30,7 @@ def start_run(
     saga = saga_called(name, modules_given(modules))
     arguments = arguments_from(saga, given)
     quiet()
+    trace_if_asked()
     return asyncio.run(_start(url, saga, arguments, run_id, wait=wait))
 
 

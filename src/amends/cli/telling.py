@@ -14,7 +14,6 @@ from rich.text import Text
 from amends.cli import conversing, shown, words
 from amends.cli.advice import commands
 from amends.cli.documents import Document, left_standing, story_document, usage_in
-from amends.cli.errors import CommandError
 from amends.cli.lines import brief, line, mark
 from amends.cli.output import plain, render, write_json
 from amends.cli.reading import View, reading
@@ -24,6 +23,7 @@ from amends.persistence.records import Loaded, RunRow
 from amends.sagas.attributes import attributes_of, progress_in
 from amends.sagas.compensation import owed
 from amends.sagas.history import History
+from amends.sagas.missing import missing
 from amends.sagas.step_record import StepRecord, Undoing
 
 LONGEST_PAYLOAD = 600
@@ -33,12 +33,12 @@ CALM = ("landed", "undone", "running", "due")
 
 
 def show_run(url: str, run_id: str, *, as_json: bool) -> None:
-    """Print a run and what happened to it. Raises `CommandError` when there is no such run."""
+    """Print a run and what happened to it. Raises `RunNotFound`."""
     with reading(url) as database:
         loaded = database.load(run_id)
         view = View.of(database)
-    if loaded is None:
-        raise CommandError(f"there is no run {run_id!r} in this database")
+        if loaded is None:
+            raise missing(run_id, database.removals.tombstones(run_id))
     events, history = tell(loaded, view.now)
     if as_json:
         write_json(story_document(loaded, view, events, history))

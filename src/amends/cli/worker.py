@@ -1,4 +1,4 @@
-"""`amends worker`: serving sagas."""
+"""`amends worker` and `amends workers`: serving sagas, and who does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from amends.cli.options import DEFAULT_DATABASE, MOST, Database
+from amends.cli.options import DEFAULT_DATABASE, MOST, Database, Json
 
 
 class LogLevel(StrEnum):
@@ -44,6 +44,13 @@ def worker(
     threads: Annotated[
         int, typer.Option(metavar="N", min=1, max=MOST, help="Threads for steps that aren't async.")
     ] = 32,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUEUE",
+            help='Take runs of this queue alone ("default": of sagas without one); may be given many times.',
+        ),
+    ] = None,
     webhooks: Annotated[
         str | None,
         typer.Option(
@@ -72,4 +79,13 @@ def worker(
 
     lead = webhooks_at(webhooks)
     sagas = sagas_in([imported(module) for module in modules])
-    serve(Serving(database, sagas, until_idle, grace, max_running, max_steps, threads, log_level, lead))
+    serve(
+        Serving(database, sagas, queue, until_idle, grace, max_running, max_steps, threads, log_level, lead)
+    )
+
+
+def workers(*, json: Json = False, database: Database = DEFAULT_DATABASE) -> None:
+    """List the workers: what each of them serves, how many runs it holds, and whether its lease is good."""
+    from amends.cli.fleet import list_workers  # noqa: PLC0415 - heavy
+
+    list_workers(database, as_json=json)

@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from amends.agents import UndoTo
+from amends.agents import UndoTo, floors
 from amends.sagas import ActionRefused, Approval, Coordinator, Run, RunEnded, RunFailed, RunParked, Status
 from tests.crash.agents.travel import LINE, TRIP
 from tests.crash.callers import LOOK_S
@@ -50,6 +50,8 @@ async def wait_for_agent(spec: Spec) -> int:
 
 def _coordinator(spec: Spec) -> Coordinator:
     """Make a coordinator whose time is ahead of the real one by so many milliseconds."""
+    # An agent of a handful of turns gets a replay floor, too, where a test says so.
+    setattr(floors, "FIRST", spec.get("floor", floors.FIRST))  # noqa: B010 - a constant but here
     LINE.open(spec["model_url"], spec["api"], spec["run"], spec["participant"].points)
     ahead = spec.get("ahead_ms", 0)
     return Coordinator(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from amends.sagas.journal import Kind
 from examples.model_server.running import ModelServer
 from tests.crash.agents.claims import answers, broken
 from tests.crash.agents.scripts import CASES, AgentCase
@@ -27,11 +29,13 @@ def agents(*names: str) -> pytest.MarkDecorator:
 class Killing:
     """Cycles of one case, with what its model was asked in each."""
 
-    def __init__(self, bench: Bench, server: ModelServer, agent: AgentCase) -> None:
+    def __init__(
+        self, bench: Bench, server: ModelServer, agent: AgentCase, also: Mapping[str, Any] | None = None
+    ) -> None:
         self.agent = agent
         self.seed = bench.seed
         self._server = server
-        also = {"model_url": server.url, "api": agent.api}
+        also = {"model_url": server.url, "api": agent.api, **(also or {})}
         self._bench = replace(bench, play="agent", also=also)
 
     def cycles(self, all_blows: Sequence[Sequence[Blow]]) -> list[Ending]:
@@ -75,6 +79,21 @@ def test_a_killed_agent_goes_on_where_it_was(killing: Killing) -> None:
     points = spread(len(unkilled.first.points), SOME, killing.seed)
     ends = killing.cycles([(Blow(at),) for at in points])
     assert any(end.first.killed for end in ends)
+
+
+@agents("agent accepted", "agent undone to a turn")
+def test_a_killed_agent_goes_on_from_its_replay_floors(
+    bench: Bench, model_server: ModelServer, agent: AgentCase
+) -> None:
+    """A3, A5, A11, S10: struck around the writes of floors, which come with every turn or two here."""
+    killing = Killing(bench, model_server, agent, {"floor": 1})
+    (unkilled,) = killing.cycles([()])
+    assert any(entry.kind is Kind.FLOOR for entry in unkilled.story.entries)
+    floored = [
+        at for at, words in enumerate(unkilled.first.said, 1) if any(w.startswith("floor") for w in words)
+    ]
+    assert floored
+    killing.cycles([(Blow(at),) for at in floored[:4]])
 
 
 @agents("agent accepted", "agent undone to a turn")
