@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from typing import Any, Final
+
+from uuid_utils import uuid7
 
 from amends.persistence.records import NewRun, RunRow, Status
 from amends.sagas.body import too_large
@@ -79,9 +80,12 @@ def row_of(new: NewRun) -> RunRow:
 
 
 def checked_id(run_id: object) -> str:
-    """Check a run's id, or make one. Raises `InputInvalid`."""
+    """Check a run's id, or make one: they ascend, so runs of one moment keep the order of their starts.
+
+    Raises `InputInvalid`.
+    """
     if run_id is None:
-        return str(uuid.uuid4())
+        return str(uuid7())
     if not isinstance(run_id, str) or not 0 < len(run_id) <= LONGEST_ID or not run_id.isprintable():
         raise InputInvalid(f"a run's id is a printable text of 1 to {LONGEST_ID} characters, not {run_id!r}")
     return run_id
