@@ -174,6 +174,18 @@ async def test_those_of_smaller_priority_begin_first(database_url: str) -> None:
 
 
 @on_a_loop
+async def test_runs_begin_in_the_order_of_their_starts(database_url: str) -> None:
+    async with Coordinator(database_url) as coordinator:
+        await coordinator.queues.pause("mail")
+        runs = [await coordinator.start(post, f"{n}") for n in range(40)]
+        await coordinator.queues.put("mail", concurrency=1)
+        await coordinator.queues.resume("mail")
+        for run in runs:
+            await run.result(30)
+    assert SEEN.order == [f"{n}" for n in range(40)]
+
+
+@on_a_loop
 async def test_limits_change_while_runs_wait(database_url: str) -> None:
     for what in "abc":
         SEEN.gates[what] = Gate()
