@@ -1,6 +1,7 @@
 """The fence: a worker that was taken for dead writes nothing more under its old lease."""
 
 import threading
+import time
 
 import pytest
 
@@ -84,6 +85,20 @@ def test_an_idle_worker_renews_its_lease(database_url: str) -> None:
                 break
             waited.wait(0.05)
         ben = Worker(database, "ben")
+        assert ben.look_after_dead() == 0
+        assert ann.enter("a", 1) is Written.DONE
+
+
+def test_a_clock_that_was_just_set_ends_nobodys_lease(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L1: the others haven't renewed theirs since, so the end of a lease says nothing about its worker."""
+    with log(sqlite_url, lease_ms=60_000) as database:
+        ann, ben = Worker(database, "ann"), Worker(database, "ben")
+        ann.start("a")
+        ann.claim()
+        right = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: right() + 7_200_000_000_000)
         assert ben.look_after_dead() == 0
         assert ann.enter("a", 1) is Written.DONE
 
