@@ -64,6 +64,7 @@ from amends.sagas.errors import (
 from amends.sagas.fleet import Worker
 from amends.sagas.handle import Run, RunInfo, Standing
 from amends.sagas.handling import Report
+from amends.sagas.health import Health
 from amends.sagas.hooks import Hook, webhook
 from amends.sagas.journal import Entry, Kind
 from amends.sagas.linking import Linking
@@ -124,6 +125,7 @@ __all__ = [
     "Effect",
     "Entry",
     "Fatal",
+    "Health",
     "Hook",
     "InputInvalid",
     "Kind",

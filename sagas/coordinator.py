@@ -19,6 +19,7 @@ from amends.sagas.desk import Desk
 from amends.sagas.errors import CoordinatorClosed
 from amends.sagas.fleet import Worker, seen
 from amends.sagas.handle import Run, RunInfo
+from amends.sagas.health import Health, health_of
 from amends.sagas.joining import Joinable
 from amends.sagas.linking import Linking
 from amends.sagas.listing import list_runs
@@ -370,6 +371,10 @@ class Coordinator(People):
         """List the workers of the database that aren't known to be dead, by their names."""
         rows, holding = await self.desk.ask(lambda database: (database.workers(), database.holding()))
         return seen(rows, holding, self.desk.now())
+
+    async def health(self) -> Health:
+        """Tell whether this coordinator can do its work now: what a readiness probe asks."""
+        return await health_of(self._parts)
 
     async def run_until_idle(self) -> dt.datetime | None:
         """Drive everything that is due now; give the moment at which a run is due next."""

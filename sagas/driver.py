@@ -320,6 +320,9 @@ class Driver:
         change = turn.change
         if change is not None and change.release:
             self._drop(held)
+            if turn.parked:
+                run_id = held.run.row.id
+                log.warning("run %s is parked: %s", run_id, turn.parked, extra={"run_id": run_id})
             if turn.ended or turn.parked:
                 self._hooks.settled(held.run.row.id, change)
             else:
@@ -353,7 +356,7 @@ class Driver:
     def _give_in(self, held: Held, problem: Exception) -> None:
         """Park a run whose turn can't be made or written: it needs a person, the others go on."""
         run_id = held.run.row.id
-        log.error("run %s is parked: %s", run_id, problem, exc_info=problem)
+        log.error("run %s is parked: %s", run_id, problem, exc_info=problem, extra={"run_id": run_id})
         held.run.close()
         reason = f"{type(problem).__name__}: {problem}"
         write = given_in(held, reason, self.notifiers, self._now())
@@ -391,4 +394,5 @@ class Driver:
 
     def _sent_late(self, run_id: str, receipt: Receipt) -> None:
         if receipt.written is Written.ENDED:
-            log.warning("run %s has ended; an outcome that came late is in its audit trail", run_id)
+            said = "run %s has ended; an outcome that came late is in its audit trail"
+            log.warning(said, run_id, extra={"run_id": run_id})

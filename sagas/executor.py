@@ -18,6 +18,7 @@ from opentelemetry.trace import set_span_in_context
 from pydantic_core import from_json
 
 from amends.sagas.approval_links import LINKS, ApprovalLinks
+from amends.sagas.blocked import BlockedLoop
 from amends.sagas.calling import Found, called_for, failed, landed, prepared
 from amends.sagas.context import STEP, UNDOING, CurrentStep, begin_attempt
 from amends.sagas.deadlines import Deadlines
@@ -91,6 +92,12 @@ class Executor:
         self._threads = 0
         self._cut: list[Flight] = []
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="amends-step")
+        self._blocked = BlockedLoop(self.executing)
+
+    def executing(self, task: asyncio.Task[Any]) -> Attempt | None:
+        """Give the attempt that a task executes, if it does."""
+        flight = self._flights.get(task)
+        return None if flight is None else flight.attempt
 
     def start(self, attempt: Attempt, span: AttemptSpan | None = None) -> None:
         """Execute an attempt, as soon as there is a place for it, under its span."""
@@ -127,6 +134,7 @@ class Executor:
         if self._flights:
             await asyncio.wait(set(self._flights), timeout=1)
         self._deadlines.close()
+        self._blocked.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         return [flight.key for flight in dict.fromkeys([*self._cut, *stopped]) if not flight.told]
 

@@ -45,6 +45,7 @@ class Parts:
     worker: str | None
     room: Room
     telemetry: Telemetry | None
+    lease_good: Callable[[], bool]
 
 
 async def assemble(plan: Plan) -> Parts:
@@ -79,6 +80,10 @@ async def assemble(plan: Plan) -> Parts:
         held = None if worker is None else lambda: driver.holding
         telemetry.watch(Source(database.namespace, database.standing, database.now, held))
     lease_s = plan.lease_ms / 1000
+
+    def lease_good() -> bool:
+        return time.monotonic() - writer.renewed < lease_s
+
     post = functools.partial(outbox.post, database, None if telemetry is None else telemetry.unanchored)
     room = Room(database.guests, database.transactions, database.now, post)
     if worker is not None:
@@ -86,7 +91,7 @@ async def assemble(plan: Plan) -> Parts:
             plan.settings,
             now=database.now,
             report=driver.attempted,
-            lease_good=lambda: time.monotonic() - writer.renewed < lease_s,
+            lease_good=lease_good,
             room=room,
         )
     scheduler = Scheduler(
@@ -102,7 +107,9 @@ async def assemble(plan: Plan) -> Parts:
     watching = Watching(database, scheduler.read)
     scheduler.looked = watching.news
     scheduler.died = Aftermath(database, scheduler.read, telemetry).tell
-    late.append(Parts(database, writer, driver, scheduler, waits, watching, worker, room, telemetry))
+    late.append(
+        Parts(database, writer, driver, scheduler, waits, watching, worker, room, telemetry, lease_good)
+    )
     return late[0]
 
 

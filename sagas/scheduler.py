@@ -274,7 +274,7 @@ class Scheduler:
             try:
                 return await self.read(self._database.load, run_id)
             except DatabaseUnavailable as problem:
-                log.warning("run %s is loaded later: %s", run_id, problem)
+                log.warning("run %s is loaded later: %s", run_id, problem, extra={"run_id": run_id})
                 await asyncio.sleep(AWAITED_POLL)
         return None
 

@@ -374,6 +374,7 @@ class SyncCoordinator:
     undo_plan = Blocking(Coordinator.undo_plan)
     owed = Blocking(Coordinator.owed)
     workers = Blocking(Coordinator.workers)
+    health = Blocking(Coordinator.health)
     gc = Blocking(Coordinator.gc)
     run_until_idle = Blocking(Coordinator.run_until_idle)
 

@@ -215,7 +215,8 @@ def followed(trail: Trail, entries: Iterable[Entry]) -> list[Told]:
         try:
             told += take(trail, entry)
         except Exception:
-            log.exception("entry %d of run %s can't be traced", entry.seq, trail.spans.run_id)
+            run_id = trail.spans.run_id
+            log.exception("entry %d of run %s can't be traced", entry.seq, run_id, extra={"run_id": run_id})
     return told
 
 

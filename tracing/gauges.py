@@ -82,8 +82,10 @@ class Asked:
 
     def settle(self) -> None:
         """Wait for the answer that is under way, but not for long: the database is about to be closed."""
-        if self._thread is not None:
-            self._thread.join(PATIENCE)
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(PATIENCE)
 
     def _ask(self, source: Source) -> None:
         try:

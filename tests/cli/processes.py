@@ -64,9 +64,9 @@ class Amends:
         assert result.returncode == 0, result.stderr
         return result.stdout
 
-    def worker(self, *arguments: str) -> "Worker":
+    def worker(self, *arguments: str, env: Mapping[str, str] | None = None) -> "Worker":
         """Start a worker that stays."""
-        return Worker(self, "worker", *arguments)
+        return Worker(self, "worker", *arguments, env=env)
 
     def watch(self, *arguments: str) -> "Worker":
         """Start a watch that stays."""
@@ -79,13 +79,13 @@ class Worker:
     `lines` are what it has printed so far.
     """
 
-    def __init__(self, amends: Amends, *arguments: str) -> None:
+    def __init__(self, amends: Amends, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self.lines: list[str] = []
         self._coming: queue.Queue[str | None] = queue.Queue()
         self._process = subprocess.Popen(
             [*PROGRAM, *arguments],
             cwd=amends.directory,
-            env=amends.environment(),
+            env=amends.environment(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

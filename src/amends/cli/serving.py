@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
-from amends.cli import logs, words
+from amends.cli import logs, systemd, words
 from amends.cli.modules import AnySaga
 from amends.cli.output import write
+from amends.cli.probes import Place, answering
 from amends.cli.reading import shown
 from amends.cli.traced import trace_if_asked
 from amends.sagas.coordinator import Coordinator
@@ -46,6 +47,8 @@ class Serving:
     max_steps: int
     threads: int
     log_level: str | None
+    json_log: bool
+    probes: Place | None
     webhooks: Webhooks | None
 
     def coordinator(self) -> Coordinator:
@@ -103,7 +106,7 @@ class Stop:
 
 def serve(serving: Serving) -> None:
     """Run a worker. Raises what opening the database raises."""
-    logs.set_up(serving.log_level)
+    logs.set_up(serving.log_level, as_json=serving.json_log)
     trace_if_asked()
     stop = Stop(serving.grace)
     with stop.listening():
@@ -112,18 +115,33 @@ def serve(serving: Serving) -> None:
 
 
 async def _serve(serving: Serving, stop: Stop) -> None:
-    async with serving.coordinator() as coordinator:
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.sleep(0)
-        if serving.until_idle:
-            await _until_idle(coordinator, stopping)
-        else:
-            write(_serves(coordinator, serving))
-            await stopping
-        stopping.cancel()
+    coordinator = serving.coordinator()
+    with _probed(coordinator, serving.probes):
+        async with coordinator, systemd.told():
+            logs.written_by(coordinator.worker)
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.sleep(0)
+            if serving.until_idle:
+                await _until_idle(coordinator, stopping)
+            else:
+                write(_serves(coordinator, serving))
+                await stopping
+            stopping.cancel()
+            systemd.tell("STOPPING=1")
     if stop.asked:
         log.info("stopped")
     _leave_behind()
+
+
+@contextlib.contextmanager
+def _probed(coordinator: Coordinator, place: Place | None) -> Iterator[None]:
+    """Answer probes, if they are wanted, from before the database is opened until it is closed."""
+    if place is None:
+        yield
+        return
+    with answering(place, asyncio.get_running_loop(), coordinator.health) as port:
+        log.info("probes are answered on port %d of %s: /live and /ready", port, place.host)
+        yield
 
 
 async def _until_idle(coordinator: Coordinator, stopping: asyncio.Task[None]) -> None:

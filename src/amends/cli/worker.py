@@ -19,6 +19,13 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    """How a record is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def worker(
     modules: Annotated[
         list[str],
@@ -66,6 +73,19 @@ def worker(
             metavar="LEVEL", help="What is logged to stderr: debug, info (default), warning, error."
         ),
     ] = None,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(metavar="FORMAT", envvar="AMENDS_LOG_FORMAT", show_envvar=False, help="text or json."),
+    ] = LogFormat.TEXT,
+    health: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            envvar="AMENDS_HEALTH",
+            show_envvar=False,
+            help="Answer probes: GET /live, GET /ready. A HOST that others reach needs AMENDS_HEALTH_TOKEN.",
+        ),
+    ] = None,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
     """Drive the runs of sagas until a signal comes.
@@ -74,13 +94,28 @@ def worker(
     What isn't done by then goes on with the next worker, here or elsewhere.
     """
     from amends.cli.modules import imported, sagas_in  # noqa: PLC0415 - heavy
+    from amends.cli.probes import place_of  # noqa: PLC0415 - heavy
     from amends.cli.serving import Serving, serve  # noqa: PLC0415 - heavy
     from amends.cli.webhooks import webhooks_at  # noqa: PLC0415 - heavy
 
     lead = webhooks_at(webhooks)
+    probes = place_of(health) if health else None
     sagas = sagas_in([imported(module) for module in modules])
     serve(
-        Serving(database, sagas, queue, until_idle, grace, max_running, max_steps, threads, log_level, lead)
+        Serving(
+            database,
+            sagas,
+            queue,
+            until_idle,
+            grace,
+            max_running,
+            max_steps,
+            threads,
+            log_level,
+            log_format is LogFormat.JSON,
+            probes,
+            lead,
+        )
     )
 
 
