@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Engine, MetaData, create_engine, func, inspect, make_url, select, text
 
 SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog"})
@@ -39,6 +41,19 @@ def size(url: str) -> int:
             total = connection.scalar(text("SELECT pg_database_size(current_database())")) or 0
     engine.dispose()
     return int(total)
+
+
+def all_ended(url: str) -> Callable[[], bool]:
+    """Give a function that tells whether no run is left to do."""
+    engine = _engine(url)
+    runs = "amends_runs" if backend(url) == "sqlite" else "amends.runs"
+    left = text(f"SELECT 1 FROM {runs} WHERE ended_at IS NULL LIMIT 1")  # noqa: S608 - no value is in it
+
+    def look() -> bool:
+        with engine.connect() as connection:
+            return connection.scalar(left) is None
+
+    return look
 
 
 def _engine(url: str) -> Engine:

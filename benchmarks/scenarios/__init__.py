@@ -30,6 +30,7 @@ SCENARIOS = {
     "E": _scenario("e_killed", "B with {:,} runs, the worker killed half-way and restarted", 1000),
     "F": _scenario("f_signals", "{:,} runs that wait for a signal, sent to one after the other", 1000),
     "G": _scenario("g_long_run", "a run with {:,} finished steps, resumed", 10_000),
+    "H": _scenario("h_workers", "{:,} runs of 5 steps, done by 1, 2 and 4 workers", 4000),
     "I": _scenario("i_position", "a step at the beginning and at the end of {:,}", 10_000),
     "J": _scenario("j_compensations", "{:,} runs of 5 steps that fail at the last and undo the others", 1000),
     "K": _scenario("k_agents", "{:,} agents of 10 turns with 3 calls of tools each, started at once", 200),

@@ -24,6 +24,7 @@ FIGURES = {
     "E": {"finished_seconds", "ready_seconds", "left", "twice", "lost"},
     "F": {"waiting_per_second", "database_per_waiter", "signal_p50_ms", "p50_ms", "p99_ms"},
     "G": {"resumed_seconds", "resumed_short_seconds", "growth"},
+    "H": {"steps_per_second_1", "steps_per_second_4", "cpu_us_per_step_4"},
     "I": {"first_ms", "last_ms", "position_ratio"},
     "J": {"undone_per_second", "calls_per_second", "cpu_us_per_call"},
     "K": {
