@@ -111,7 +111,6 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
     timeout = _IDLE
     protocol_version = "HTTP/1.1"
 
@@ -134,18 +133,23 @@ class _Handler(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "amends"
 
+    @property
+    def _of(self) -> _Server:
+        assert isinstance(self.server, _Server)
+        return self.server
+
     def _judged(self) -> tuple[HTTPStatus, str]:
         if not self._may_ask():
             return HTTPStatus.UNAUTHORIZED, "a token is needed"
-        if self.path not in self.server.paths:
-            return HTTPStatus.NOT_FOUND, f"there are {' and '.join(sorted(self.server.paths))}"
-        health = self.server.answer(self.path)
+        if self.path not in self._of.paths:
+            return HTTPStatus.NOT_FOUND, f"there are {' and '.join(sorted(self._of.paths))}"
+        health = self._of.answer(self.path)
         if health.ready:
             return HTTPStatus.OK, "ok"
         return HTTPStatus.SERVICE_UNAVAILABLE, health.reason or "not ready"
 
     def _may_ask(self) -> bool:
-        token = self.server.place.token
+        token = self._of.place.token
         if token is None:
             # A page in a browser on this machine comes by a name of its own choice.
             return _is_loopback(_name(self.headers.get("Host", "")))
