@@ -15,7 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from amends.cli.errors import CommandError
 from amends.sagas.health import Health
@@ -135,8 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _of(self) -> _Server:
-        assert isinstance(self.server, _Server)
-        return self.server
+        return cast("_Server", self.server)
 
     def _judged(self) -> tuple[HTTPStatus, str]:
         if not self._may_ask():
