@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,17 @@ class Server:
         for backend in backends:
             # Orphans of a killed postmaster end by themselves, but only when they next look.
             with_suppressed_kill(backend)
+
+    def revive(self) -> None:
+        """Wait until the server answers, and start it again if it has ended."""
+        while self._process.poll() is None:
+            try:
+                psycopg.connect(self.url).close()
+            except psycopg.OperationalError:
+                time.sleep(0.01)
+            else:
+                return
+        self.start()
 
     def _backends(self) -> list[int]:
         with psycopg.connect(self.url) as connection:
