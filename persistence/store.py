@@ -107,13 +107,14 @@ class Store:
             self._clock.observe(self._time(connection, {})[0][0], before, time.monotonic())
 
     def fence(self, connection: Connection, lease: Lease) -> bool:
-        """Renew the lease and note the batch's number; False if the lease is lost."""
+        """Renew the lease and note the batch's number; False if the lease, or an earlier batch, is lost."""
         before = time.monotonic()
         rows = self._fence(
             connection,
             {
                 "worker": lease.worker,
                 "old_epoch": lease.epoch,
+                "last_batch": lease.after,
                 "new_batch": lease.batch,
                 "until": self._clock.now() + lease.lease_ms,
             },
@@ -195,7 +196,11 @@ class Store:
         self._time = None if server_time is None else prepared(select(server_time))
         self._fence = prepared(
             update(workers)
-            .where(workers.c.id == bindparam("worker"), workers.c.epoch == bindparam("old_epoch"))
+            .where(
+                workers.c.id == bindparam("worker"),
+                workers.c.epoch == bindparam("old_epoch"),
+                workers.c.batch >= bindparam("last_batch"),
+            )
             .values(batch=bindparam("new_batch"), lease_until=bindparam("until"))
             .returning(null() if server_time is None else server_time)
         )

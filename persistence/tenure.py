@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -19,6 +20,7 @@ from amends.persistence.transactor import Refused, Transactor
 
 Result = TypeVar("Result")
 _CLOCK_S: Final = 60.0
+_log: Final = logging.getLogger("amends.persistence")
 
 
 class Tenure:
@@ -45,6 +47,7 @@ class Tenure:
         self._sender = sender
         self._lease_ms = lease_ms
         self._batch = 0
+        self._confirmed = 0
         self._registered_at = 0
         self._looked_at_the_clock = time.monotonic()
 
@@ -62,19 +65,36 @@ class Tenure:
             return registered, asked_at
 
         registered, self.renewed = _durably(transactor, patience, work)
+        if registered.batch < self._confirmed:
+            _log.warning(
+                "%s: the database has lost what it had acknowledged, after a fail-over or from a backup: the "
+                "last %d batches. What runs did in them is done again, under the same keys",
+                worker,
+                self._confirmed - registered.batch,
+            )
         self.epoch = registered.epoch
-        self._batch, self._registered_at = registered.batch, registered.at
+        self._batch = self._confirmed = registered.batch
+        self._registered_at = registered.at
 
     def fence(self, connection: Connection) -> Lease | None:
-        """Renew the lease in a batch's transaction; None if it is lost, or there is none."""
+        """Renew the lease in a batch's transaction; None if it is lost, or there is none.
+
+        It counts as lost, too, where the database has lost a batch: what is known here isn't true there.
+        """
         if self.worker is None or self.epoch is None:
             if time.monotonic() - self._looked_at_the_clock > _CLOCK_S:
                 self._store.ask_the_time(connection)
                 self._looked_at_the_clock = time.monotonic()
             return None
         self._batch += 1
-        lease = Lease(self.worker, self.epoch, self._batch, self._lease_ms, time.monotonic())
+        asked_at = time.monotonic()
+        lease = Lease(self.worker, self.epoch, self._batch, self._confirmed, self._lease_ms, asked_at)
         return lease if self._store.fence(connection, lease) else None
+
+    def confirm(self, lease: Lease) -> None:
+        """Take that a batch was committed under a lease."""
+        self.renewed = lease.asked_at
+        self._confirmed = lease.batch
 
     def was_committed(self, connection: Connection, lease: Lease | None) -> bool:
         """Read back the batch's number; without a lease everything is idempotent: write it again."""

@@ -318,7 +318,7 @@ class Writer:
         outcome = self._transactor.run(self._tenure.fence, work, self._tenure.was_committed)
         self._observed.committed(len(part), time.monotonic() - began)
         if outcome.lease is not None:
-            self._tenure.renewed = outcome.lease.asked_at
+            self._tenure.confirm(outcome.lease)
         return outcome
 
     def _settle(self, part: list[Submitted], outcome: _Outcome, errands: list[Errand]) -> None:

@@ -6,6 +6,7 @@ than once, or a forgery was let in.
 
 import argparse
 import base64
+import math
 import os
 import secrets
 import sqlite3
@@ -31,8 +32,8 @@ def listener(folder: Path, port: str, environment: dict[str, str]) -> tuple[subp
     return process, address[-1]
 
 
-def show(process: subprocess.Popen[str], told: set[str], most: int) -> None:
-    """Show what a listener prints, until so many payments are told to be booked."""
+def show(process: subprocess.Popen[str], told: set[str], most: float = math.inf) -> None:
+    """Show what a listener prints, until so many payments are told to be booked, or to its end."""
     for line in process.stdout or ():
         print(line, end="", flush=True)
         if line.startswith("listener: booked"):
@@ -67,6 +68,8 @@ def demo(folder: Path, payments: int) -> int:
     try:
         for number in range(1, KILLS + 1):
             show(process, told, payments * number // (KILLS + 2))
+            process.kill()
+            show(process, told)  # what it had booked, and said before it was killed
             end(process)
             print(f"demo: killed the listener, process {process.pid}; another one starts", flush=True)
             process, _ = listener(folder, port, environment)

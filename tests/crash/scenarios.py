@@ -26,6 +26,8 @@ from amends.sagas import (
 from tests.crash.participant import Participant
 
 QUICK = timedelta(milliseconds=300)
+PATIENT = timedelta(seconds=60)
+"""Where a step that takes longer would be done twice, and nobody is to do anything twice."""
 SOON = timedelta(milliseconds=20)
 AGAIN = Retry(attempts=8, wait=SOON)
 STUBBORN = Retry(attempts=50, wait=SOON)
@@ -168,9 +170,14 @@ async def linear() -> list[str]:
     return [await book("hotel"), await book("flight"), await book("car")]
 
 
+@step(timeout=PATIENT)
+async def note_in_a_crowd(name: str) -> str:
+    return await world().apply(name)
+
+
 @saga
 async def noted_once() -> str:
-    return await note("letter")
+    return await note_in_a_crowd("letter")
 
 
 @saga(queue="counter")

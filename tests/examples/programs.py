@@ -1,5 +1,6 @@
 """Run a Python file as a process, and read what it prints as it prints it."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -30,6 +31,7 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
@@ -42,6 +44,7 @@ class Program:
     ) -> None:
         if self._process.poll() is None:
             self._stop()
+        self._end_what_it_started()
         self._reader.join(SECONDS)
 
     def line_with(self, words: str) -> str:
@@ -74,6 +77,11 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _end_what_it_started(self) -> None:
+        """Kill processes that are left, so that nobody waits for what they might still print."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read(self, output: IO[str]) -> None:
         with output:

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import delete, update
 
 from amends.persistence.database import Database
 from amends.persistence.errors import WorkerNameTaken, WriterClosed
@@ -59,6 +60,26 @@ def test_a_worker_that_lost_its_lease_works_on_under_a_higher_epoch(
     stale = Write("a", before, entries=(entry("a", 1),))
     assert worker.write(stale).written is Written.FENCED
     assert worker.enter("a", 1) is Written.DONE
+
+
+def test_a_database_that_has_lost_a_batch_refuses_what_follows_it(
+    worker: Worker, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S18: after a fail-over to a standby that lacks it, or from a backup."""
+    worker.start("a")
+    worker.claim()
+    worker.enter("a", 1)
+    with database.engine.begin() as connection:
+        tables = database._backend.tables  # noqa: SLF001 - no other way leads there
+        connection.execute(delete(tables.journal))
+        connection.execute(update(tables.workers).values(batch=tables.workers.c.batch - 1))
+    assert worker.enter("a", 2) is Written.FENCED
+    assert database.journal("a") == []
+    assert worker.lost.acquire(timeout=10)
+    assert "has lost what it had acknowledged" in caplog.text
+    worker.claim()
+    assert worker.enter("a", 1) is Written.DONE
+    assert [row.seq for row in database.journal("a")] == [1]
 
 
 def test_a_worker_that_writes_keeps_its_lease(worker: Worker, database: Database, clock: Clock) -> None:
