@@ -11,7 +11,7 @@ from tests.crash.kill_points import AIMED, KillPoint
 from tests.crash.points import FAIL, FREEZE
 from tests.crash.tally import Tally
 
-SPREAD = {"sqlite": 3, "postgres": 2}
+SPREAD = {"sqlite": 2, "postgres": 2}
 """So many of a scenario's points are tried by `make test`, at most 400 in all; `make soak` tries them all."""
 ON_BOTH = {*CORE, *WAITING}
 """The scenarios that `make test` tries on both stores, the others on one of them; `make soak` on both."""
