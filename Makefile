@@ -8,6 +8,8 @@ WORKERS ?= $(shell cores=$$(nproc 2>/dev/null) && echo $$((2 * cores)) || echo a
 kills := build/kills
 bin := $(VENV)/bin
 ready := $(VENV)/.ready
+peers := $(VENV)-peers
+peers_lock := benchmarks/peers/requirements.lock
 uv := $(shell command -v uv 2>/dev/null)
 
 export UV_PYTHON_DOWNLOADS := never
@@ -20,7 +22,7 @@ export PYDANTIC_DISABLE_PLUGINS := __all__
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-agent test check format bench soak planted lock clean
+.PHONY: help demo demo-agent test check format bench bench-peers soak planted lock clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +50,9 @@ format: $(ready) ## Put the code into the house's format.
 bench: $(ready) ## Measure against docs' figures.
 	$(bin)/python -m benchmarks $(ARGS)
 
+bench-peers: $(peers)/.ready ## Measure beside DBOS and LangGraph, in an environment of their own.
+	$(peers)/bin/python -m benchmarks.peers $(ARGS)
+
 soak: $(ready) ## Run the tests that take minutes, and write docs/design/kill-matrix.md.
 	@rm -rf $(kills)
 	AMENDS_KILLS=$(kills) AMENDS_SEED=$(SEED) $(bin)/pytest -m soak --timeout 0 -n 2 --dist loadgroup $(ARGS); \
@@ -59,12 +64,20 @@ planted: $(ready) ## Plant bugs in a copy of the code, and see that the tests no
 lock: $(ready) ## Pin what pyproject.toml asks for (ARGS=--upgrade for the newest).
 	$(bin)/uv pip compile pyproject.toml --universal --all-extras --group dev --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet $(ARGS) -o requirements.lock
-	@! grep -n '://' requirements.lock
+	$(bin)/uv pip compile pyproject.toml --universal --extra postgres --group peers --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet $(ARGS) -o $(peers_lock)
+	@! grep -n '://' requirements.lock $(peers_lock)
 
 clean: ## Remove the environment and everything that was built or cached.
-	rm -rf $(VENV) build dist src/*.egg-info .coverage* .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) $(peers) build dist src/*.egg-info .coverage* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(peers)/.ready: $(peers_lock) $(ready)
+	@test -x $(peers)/bin/python || $(bin)/uv venv --quiet --python $(bin)/python $(peers)
+	$(bin)/uv pip sync --quiet --python $(peers)/bin/python --require-hashes $(peers_lock)
+	$(bin)/uv pip install --quiet --python $(peers)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
 
 # The stamp is touched last: a half-made environment doesn't pass for one.
 $(ready): requirements.lock pyproject.toml

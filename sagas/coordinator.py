@@ -28,7 +28,7 @@ from amends.sagas.notifier import Notifier
 from amends.sagas.obligations import Owed
 from amends.sagas.operators import Operator
 from amends.sagas.options import CoordinatorOptions
-from amends.sagas.parts import Parts, assemble, dismantle
+from amends.sagas.parts import Parts, dismantle, opened
 from amends.sagas.people import People
 from amends.sagas.places import checked_priority
 from amends.sagas.planning import checked_trace, planned
@@ -155,7 +155,7 @@ class Coordinator(People):
         """
         if self._parts is not None:
             raise CoordinatorClosed("this coordinator is open already; make another one")
-        self._parts = await assemble(self._plan)
+        self._parts = await opened(self._plan)
         self._parts.scheduler.start()
         return self
 

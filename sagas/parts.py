@@ -48,6 +48,30 @@ class Parts:
     lease_good: Callable[[], bool]
 
 
+_LEAVING: set[asyncio.Task[None]] = set()
+"""Parts that nobody wants any more are taken apart by these tasks; a loop alone wouldn't keep them."""
+
+
+async def opened(plan: Plan) -> Parts:
+    """Put the parts together; whoever is cancelled meanwhile leaves nothing open behind, after a while.
+
+    Raises the database's errors.
+    """
+    opening = asyncio.create_task(assemble(plan))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        leaving = asyncio.create_task(_unwanted(opening))
+        _LEAVING.add(leaving)
+        leaving.add_done_callback(_LEAVING.discard)
+        raise
+
+
+async def _unwanted(opening: asyncio.Task[Parts]) -> None:
+    with suppress(Exception):
+        await dismantle(await opening, 0)
+
+
 async def assemble(plan: Plan) -> Parts:
     """Open the database, register the worker and connect everything. Raises the database's errors."""
     loop = asyncio.get_running_loop()

@@ -6,9 +6,6 @@ import pytest
 
 from tests.postgres import new_database, running_postgres
 
-# logfire, one of the tracers under test, brings pydantic a plugin that every process would import.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-
 ROOT = Path(__file__).resolve().parent.parent
 LINKED = ("agents", "persistence", "sagas", "tracing")
 HOW_TO_LINK = (

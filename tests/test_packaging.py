@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCKS = {"requirements.lock": "dev", "benchmarks/peers/requirements.lock": "peers"}
 PACKAGES = ("agents", "persistence", "sagas", "tracing")
 SOURCES = (*PACKAGES, "src", "pyproject.toml", "README.md", "LICENSE")
 DATA = {".css", ".html", ".ico", ".js", ".mako", ".svg", ".typed", ".woff2"}
@@ -129,14 +130,17 @@ def test_the_pytest_plugin_loads_from_the_wheel(installed: Installed, tmp_path: 
     assert file.is_relative_to(installed.python.parent.parent)
 
 
-def test_the_lock_pins_every_dependency_that_the_project_names() -> None:
+@pytest.mark.parametrize(("lock", "group"), LOCKS.items())
+def test_the_lock_pins_every_dependency_that_the_project_names(lock: str, group: str) -> None:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, extras = document["project"], document["project"]["optional-dependencies"]
-    named = [project["dependencies"], *extras.values(), *document["dependency-groups"].values()]
+    some = extras if group == "dev" else {"postgres": extras["postgres"]}
+    named = [project["dependencies"], *some.values(), document["dependency-groups"][group]]
     wanted = {re.split(r"[^\w.-]", requirement)[0] for group in named for requirement in group}
-    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
     assert wanted - {"amends"} <= pinned
 
 
-def test_the_lock_names_no_address() -> None:
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_names_no_address(lock: str) -> None:
+    assert "://" not in (ROOT / lock).read_text()

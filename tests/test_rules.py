@@ -4,6 +4,8 @@ import pytest
 
 from tests import rule_table
 
+pytestmark = pytest.mark.xdist_group("rules")  # one process reads all tests, and no other has to
+
 
 @pytest.mark.parametrize("rule", rule_table.RULES)
 def test_the_rule_is_cited_by_a_test(rule: str) -> None:

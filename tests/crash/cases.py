@@ -248,12 +248,3 @@ CORE = (
     "pivot below",
 )
 """The scenarios that are killed twice, the second time at every write of the recovery."""
-
-WAITING = (
-    "webhook deliveries",
-    "approved by two",
-    "decision against the expiry",
-    "cancel against a decision",
-    "rows of its own, refused",
-)
-"""The scenarios with people, calls from outside and rows that `make test` tries on both stores."""

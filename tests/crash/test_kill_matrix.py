@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from tests.crash.cases import CASES, CORE, WAITING, Case
+from tests.crash.cases import CASES, CORE, Case
 from tests.crash.cycles import AT_ONCE, Bench, Blow, Ending
 from tests.crash.kill_points import AIMED, KillPoint
 from tests.crash.points import FAIL, FREEZE
 from tests.crash.tally import Tally
 
 SPREAD = {"sqlite": 2, "postgres": 2}
-"""So many of a scenario's points are tried by `make test`, at most 400 in all; `make soak` tries them all."""
-ON_BOTH = {*CORE, *WAITING}
-"""The scenarios that `make test` tries on both stores, the others on one of them; `make soak` on both."""
+"""So many of a scenario's points are tried by `make test`, at most 400 in all; `make soak` tries them all.
+
+The core's are tried on both stores, the others' on one of them.
+"""
 FIRST_KILLS = 4
 """After so many first kills of a scenario, spread over it, every write of the recovery is the second."""
 IN_STEPS = ("call", "sent", "landed", "answered")
@@ -33,7 +34,7 @@ def cases(*names: str) -> pytest.MarkDecorator:
         pytest.param(store, case, id=f"{store}-{case.name}")
         for number, case in enumerate(CASES)
         for place, store in enumerate(SPREAD)
-        if case.name in ON_BOTH or number % len(SPREAD) == place
+        if case.name in CORE or number % len(SPREAD) == place
     ],
     indirect=["store"],
 )
