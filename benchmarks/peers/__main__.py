@@ -9,7 +9,7 @@ from itertools import product
 from subprocess import TimeoutExpired
 
 from benchmarks import child
-from benchmarks.disk import Disk
+from benchmarks.disk import Disk, flushes
 from benchmarks.machine import facts
 from benchmarks.peers.figures import COMPARED, Compared
 from benchmarks.places import Place, Store, open_place
@@ -45,6 +45,7 @@ def _show(place: Place, letter: str, name: str) -> None:
     compared = COMPARED[letter]
     if name == "amends":
         print(f"{letter}  {compared.label.format(compared.size)}", flush=True)
+    before = flushes(place.environment) or 0
     try:
         value = _measured(place, letter, name, compared)
     except (child.StageFailed, TimeoutExpired) as failure:
@@ -55,7 +56,8 @@ def _show(place: Place, letter: str, name: str) -> None:
         ratio = ""
     else:
         ratio = f"  amends is {compared.ratio(_ours[place.store, letter], value):.1f} times as good"
-    print(f"   {name:10} {value:10,.1f} {compared.unit}{ratio}", flush=True)
+    flushed = ((flushes(place.environment) or 0) - before) / compared.things
+    print(f"   {name:10} {value:10,.1f} {compared.unit:9} {flushed:6.2f} flushes each{ratio}", flush=True)
 
 
 def _measured(place: Place, letter: str, name: str, compared: Compared) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-SCENARIOS = ("A", "B", "C", "D", "F")
 STEPS = 5
 """Steps of a run in B."""
 
@@ -19,6 +18,13 @@ class Compared:
     size: int
     unit: str
     less_is_better: bool = False
+    times: int = 1
+    """So many steps, or other things that are flushed, are in each of them."""
+
+    @property
+    def things(self) -> int:
+        """Tell of how many things the flushes are counted, those of opening and closing among them."""
+        return self.size * self.times
 
     def ratio(self, ours: float, theirs: float) -> float:
         """Tell how many times as good ours is."""
@@ -27,7 +33,7 @@ class Compared:
 
 COMPARED = {
     "A": Compared("steps_per_second", "one run of {:,} steps in a row", 300, "steps/s"),
-    "B": Compared("steps_per_second", "{:,} runs of 5 steps at once", 300, "steps/s"),
+    "B": Compared("steps_per_second", "{:,} runs of 5 steps at once", 300, "steps/s", times=STEPS),
     "C": Compared("p50_ms", "{:,} runs of one step, one by one: p50", 100, "ms", less_is_better=True),
     "D": Compared("starts_per_second", "{:,} runs put to sleep", 500, "starts/s"),
     "F": Compared(

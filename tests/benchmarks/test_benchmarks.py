@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers.figures import COMPARED
 from benchmarks.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.xdist_group("benchmarks"), pytest.mark.timeout(300)]
@@ -78,3 +79,10 @@ def test_times_stand_beside_the_stores_limit() -> None:
     assert scenarios["A"]["figures"]["ms_per_step"]["ratio"] > 0
     assert "one-row commits/s" in table
     assert "cores" in table
+
+
+@pytest.mark.parametrize("letter", COMPARED)
+def test_what_is_compared_with_others_is_a_figure_of_ours(letter: str) -> None:
+    compared = COMPARED[letter]
+    assert compared.key in FIGURES[letter]
+    assert compared.ratio(2.0, 1.0) == (0.5 if compared.less_is_better else 2.0)
