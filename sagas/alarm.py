@@ -62,7 +62,8 @@ class Alarm:
             return
         due = self._heap[0][0]
         if self._handle is not None and not self._handle.cancelled():
-            if self._set_for == due:
+            if self._set_for <= due:
+                # It looks again then, and is set anew: many are put off before they ring.
                 return
             self._handle.cancel()
         self._set_for = due
