@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 _log: Final = logging.getLogger("amends.persistence")
@@ -13,6 +15,9 @@ class Observer(Protocol):
 
     def committed(self, writes: int, seconds: float) -> None:
         """Take that a transaction of so many writes was committed; `seconds` with the tries that failed."""
+
+    def claimed(self, runs: int) -> None:
+        """Take that so many runs were claimed together."""
 
     def lease_lost(self) -> None:
         """Take that the worker's lease was lost."""
@@ -27,15 +32,25 @@ class Observed:
     def committed(self, writes: int, seconds: float) -> None:
         """Tell of a commit."""
         if self._observer is not None and writes:
-            try:
+            with _harmless("a commit could not be measured"):
                 self._observer.committed(writes, seconds)
-            except Exception:  # noqa: BLE001 - whoever measures harms no write
-                _log.exception("a commit could not be measured")
+
+    def claimed(self, runs: int) -> None:
+        """Tell of a claim."""
+        if self._observer is not None and runs:
+            with _harmless("a claim could not be counted"):
+                self._observer.claimed(runs)
 
     def lease_lost(self) -> None:
         """Tell that the lease was lost."""
         if self._observer is not None:
-            try:
+            with _harmless("a lost lease could not be counted"):
                 self._observer.lease_lost()
-            except Exception:  # noqa: BLE001 - whoever measures harms no write
-                _log.exception("a lost lease could not be counted")
+
+
+@contextmanager
+def _harmless(words: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whoever measures harms no write
+        _log.exception(words)

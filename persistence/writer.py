@@ -148,7 +148,7 @@ class Writer:
             if serves != self._serves:
                 self._leases.serve(connection, lease, serves, now)
             claimed = self._claiming.claim(connection, lease, serves, limit, now, queues)
-            return lambda: self._claimed(serves, lambda: done(claimed))
+            return lambda: self._claimed(serves, len(claimed.runs), lambda: done(claimed))
 
         self._ask(Errand(run))
 
@@ -340,8 +340,9 @@ class Writer:
             self._tenure.enter(self._transactor, self._patience, self._serves)
             self._delivery.hand([self._on_lost])
 
-    def _claimed(self, serves: Serves, told: Thunk) -> None:
+    def _claimed(self, serves: Serves, runs: int, told: Thunk) -> None:
         self._serves = serves
+        self._observed.claimed(runs)
         self._delivery.hand([told])
 
     def _bury(self, dead: Sequence[str], told: Thunk) -> None:

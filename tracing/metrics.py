@@ -70,6 +70,9 @@ class Metrics:
             "How long runs waited for time, signals and people.",
             explicit_bucket_boundaries_advisory=LONG,
         )
+        self._claims = meter.create_counter(
+            "amends.run.claimed", "{run}", "Runs that workers of this process have claimed."
+        )
         self._lost = meter.create_counter(
             "amends.lease.lost", "{lease}", "Leases that workers of this process have lost."
         )
@@ -109,6 +112,10 @@ class Metrics:
         """Count a transaction of a writer."""
         self._sizes.record(writes)
         self._commits.record(seconds)
+
+    def claimed(self, runs: int) -> None:
+        """Count runs that a worker has claimed."""
+        self._claims.add(runs)
 
     def lease_lost(self) -> None:
         """Count a lease that a worker has lost."""

@@ -18,12 +18,17 @@ class Noting:
 
     commits: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    claims: list[int] = field(default_factory=list)
     lost: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     raises: bool = False
 
     def committed(self, writes: int, seconds: float) -> None:
         self.commits.append(writes)
         self.seconds.append(seconds)
+        self._fail()
+
+    def claimed(self, runs: int) -> None:
+        self.claims.append(runs)
         self._fail()
 
     def lease_lost(self) -> None:

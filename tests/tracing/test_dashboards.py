@@ -79,6 +79,7 @@ def _say_everything(metrics: Metrics) -> None:
         ]
     )
     metrics.committed(3, 0.001)
+    metrics.claimed(2)
     metrics.lease_lost()
     metrics.gauges.add(Source("orders", lambda: Standing(1, 1, 1, 1), lambda: 5_000, lambda: 1))
 
@@ -130,7 +131,7 @@ def test_every_metric_is_on_the_dashboard(series: Series) -> None:
         for name in series.labels
         if name.startswith(("amends_", "gen_ai_"))
     }
-    assert len(families) == 15
+    assert len(families) == 16
     assert [family for family in families if family not in text] == []
 
 

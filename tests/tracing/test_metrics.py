@@ -259,6 +259,7 @@ async def test_a_lost_lease_is_counted_and_what_came_of_it_once(database_url: st
         go_on.set()
         await run.result()
     assert counted.values("amends.lease.lost") == {(): 1}
+    assert counted.values("amends.run.claimed") == {(): 1}
     assert counted.values("amends.run.duration", "amends.saga.name") == {"metrics.lost": 1}
 
 
