@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -85,8 +86,9 @@ def citing() -> Iterator[tuple[str, str]]:
                     yield rule, f"{file.relative_to(ROOT / 'tests')}::{node.name}"
 
 
+@functools.cache
 def table() -> dict[str, list[str]]:
-    """Give the tests of each rule in force, by name."""
+    """Give the tests of each rule in force, by name; they are read once in a process."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for rule, test in citing():
         found[rule].add(test)
