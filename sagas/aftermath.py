@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from amends.persistence.database import Database
 from amends.persistence.records import Loaded, RunRow
 from amends.sagas.journal import from_row
 from amends.sagas.registry import SAGAS
-from amends.sagas.telemetry import Telemetry
+from amends.sagas.telemetry import LOSS_WINDOW_MS, Telemetry
 
 MOST_LOOKED_AT: Final = 500
 """So many runs are looked at after a death, those that changed last."""
@@ -25,9 +25,12 @@ class Aftermath:
         self._read = read
         self._telemetry = telemetry
 
-    async def tell(self, dead: Collection[str]) -> None:
-        """Look at the runs that changed last, and tell anew what these workers did there."""
-        if self._telemetry is None or not (self._telemetry.traces and dead):
+    async def tell(self, lease_until: int) -> None:
+        """Look at the runs that changed last, and tell anew what was done there shortly before a lease ended.
+
+        Not only where a dead worker is named: a turn that only began to wait, or a child, names nobody.
+        """
+        if self._telemetry is None or not self._telemetry.traces:
             return
         rows: list[RunRow] = await self._read(self._database.lately, MOST_LOOKED_AT)
         for row in rows:
@@ -37,4 +40,4 @@ class Aftermath:
             loaded: Loaded | None = await self._read(self._database.load, row.id)
             if loaded is not None and not loaded.unreadable:
                 entries = [from_row(entry) for entry in loaded.entries]
-                self._telemetry.retell(loaded.run, entries, dead)
+                self._telemetry.retell(loaded.run, entries, lease_until - LOSS_WINDOW_MS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -39,7 +39,8 @@ class Scheduler:
 
     Each look at the database runs at most once at a time; asked for meanwhile, it runs once more after.
     `claiming` is how many places in memory are kept free for what is being claimed. `looked` is called
-    whenever it is time to look at runs, `died` with the workers whose runs were handed on.
+    whenever it is time to look at runs, `died` when workers were found dead: with the time when the lease of
+    the first of them ended.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Scheduler:
         self.claiming = 0
         self._claimed = 0
         self.looked: Callable[[], None] = _nobody
-        self.died: Callable[[Collection[str]], Awaitable[None]] = _nothing
+        self.died: Callable[[int], Awaitable[None]] = _nothing
         self._claims = Repeating(self._claim)
         self._mail = Repeating(self._read_mail)
         self._awaited = Repeating(self._read_awaited)
@@ -260,7 +261,8 @@ class Scheduler:
         if runs:
             self.claim()
         if dead:
-            await self.died(dead)
+            leases = [worker.lease_until for worker in workers if worker.id in dead]
+            await self.died(min(leases, default=self._database.now()))
 
     async def _reload(self, run_id: str, epoch: int) -> None:
         loaded = await self._load(run_id)
@@ -303,7 +305,7 @@ def _nobody() -> None:
     """Nobody looks."""
 
 
-async def _nothing(_dead: Collection[str]) -> None:
+async def _nothing(_since: int) -> None:
     """Nothing is to be told of workers that died."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from amends.persistence.records import NewRun, RunRow
@@ -123,33 +123,32 @@ class Telemetry:
         if self._emitter is None:
             return traced
         if row.lost:
-            self._retell(trail, entries, told)
+            last = entries[-1].at if entries else row.created_at
+            self._retell(trail, told, last - LOSS_WINDOW_MS)
         elif identity.sampled and not new and self._unseen(row, identity, entries):
             self._emitter.put([(trail.spans.anchor(), None)])
         return traced
 
-    def retell(self, row: RunRow, entries: Sequence[Entry], dead: Collection[str]) -> None:
-        """Tell anew what dead workers did last in a run that they had ended, or put to sleep."""
+    def retell(self, row: RunRow, entries: Sequence[Entry], since: int) -> None:
+        """Tell anew what was done since a time in a run that nobody takes over: ended, or put to sleep."""
+        if (entries[-1].at if entries else row.created_at) < since:
+            return
         trail = trail_of(row, self._identity(row))
         told = followed(trail, entries)
-        workers = {entry.meta["worker"] for entry in entries if "worker" in entry.meta}
-        if not workers or not workers.isdisjoint(dead):
-            told += [Told(trail.spans.waiting(wait)) for wait in trail.approvals.values()]
-            self._retell(trail, entries, told)
+        told += [Told(trail.spans.waiting(wait)) for wait in trail.approvals.values()]
+        self._retell(trail, told, since)
 
-    def _retell(self, trail: Trail, entries: Sequence[Entry], told: Iterable[Told]) -> None:
+    def _retell(self, trail: Trail, told: Iterable[Told], since: int) -> None:
         """Tell anew what is young enough to have been lost with whoever should have told it.
 
         Only spans: they have ids, by which they are known again. Counts would be counted twice.
         """
-        if self._emitter is None:
-            return
         spans = trail.spans
-        since = (entries[-1].at if entries else spans.created_at) - LOSS_WINDOW_MS
+        if self._emitter is None or not spans.identity.sampled:
+            return
         anchor = [spans.anchor()] if spans.created_at >= since else []
-        if spans.identity.sampled:
-            young = [each.span for each in told if each.span.end >= since * NS]
-            self._emitter.put([(span, None) for span in (*anchor, *young)])
+        young = [each.span for each in told if each.span.end >= since * NS]
+        self._emitter.put([(span, None) for span in (*anchor, *young)])
 
     def _unseen(self, row: RunRow, identity: Identity, entries: Sequence[Entry]) -> bool:
         """Tell whether nobody may have told that a run was created which is taken now, and note that.

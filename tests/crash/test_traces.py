@@ -23,8 +23,9 @@ NAMES = (
     "last refused",
     "approved by two",
     "dormant sleep",
+    "child",
+    "finished child undone",
 )
-"""Child runs are left to soak: what docs/design/tracing.md says of a run that waits shows there."""
 SOME = [case for case in CASES if case.name in NAMES]
 KILLS = 2
 SAME = ("linear", "child", "dormant sleep")

@@ -15,12 +15,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from amends.persistence.database import Database
-from amends.sagas import Coordinator, NoEffect, Retry, RunFailed, Status, Undo, approval, saga, step
+from amends.sagas import Coordinator, NoEffect, Retry, RunFailed, Status, Undo, approval, receive, saga, step
 from amends.sagas.aftermath import Aftermath
 from amends.sagas.journal import Kind, from_row
 from amends.sagas.registry import SAGAS
 from amends.sagas.retelling import retold
-from amends.sagas.telemetry import telemetry_of
+from amends.sagas.telemetry import LOSS_WINDOW_MS, telemetry_of
 from amends.tracing.attempt_span import MOST_SAID
 from amends.tracing.tracer import emit, tracer_of
 from tests.sagas.running import on_a_loop
@@ -71,6 +71,11 @@ async def content_all(size: int) -> None:
     await content_read()
     await content_said(size)
     await content_refused()
+
+
+@saga
+async def content_waits_first() -> int:
+    return await content_said(await receive(int, name="go"))
 
 
 @saga
@@ -148,16 +153,45 @@ async def test_a_worker_that_lacks_the_code_tells_nothing_anew(
     database, telemetry = Database.open(database_url, migrate=False), telemetry_of("link", "whole")
     assert telemetry is not None
     aftermath = Aftermath(database, asyncio.to_thread, telemetry)
-    dead = {entry.meta["worker"] for entry in entries if "worker" in entry.meta}
+    died = entries[-1].at + 1
     with monkeypatch.context() as patch:
         patch.delitem(SAGAS._items, ("content_all", "1"))  # noqa: SLF001 - it has no way out
-        await aftermath.tell(dead)
+        await aftermath.tell(died)
     telemetry.close()
     assert seen.spans == []
-    await aftermath.tell(dead)
+    await aftermath.tell(died)
     telemetry.close()
     database.close()
     assert {span.context.span_id: _content(span) for span in seen.spans if span.context} == first
+
+
+@on_a_loop
+async def test_what_a_dead_worker_did_without_naming_itself_is_told_anew(
+    database_url: str, seen: Seen
+) -> None:
+    """Tracing 4, 7: it only began to wait, and another has finished the run; what is long over isn't told."""
+    async with Coordinator(database_url) as first:
+        run = await first.start(content_waits_first)
+        await first.run_until_idle()
+        assert [entry.meta for entry in await run.journal() if "worker" in entry.meta] == []
+    seen.forget()
+    async with Coordinator(database_url) as second:
+        await second.signal(run.id, "go", 1)
+        taken_over = await second.get(run.id)
+        await taken_over.result()
+        entries = await taken_over.journal()
+    assert f"start {content_waits_first.name}" not in seen.names
+    database, telemetry = Database.open(database_url, migrate=False), telemetry_of("link", "whole")
+    assert telemetry is not None
+    aftermath = Aftermath(database, asyncio.to_thread, telemetry)
+    await aftermath.tell(entries[0].at)
+    telemetry.close()
+    assert f"start {content_waits_first.name}" in seen.names
+    seen.forget()
+    await aftermath.tell(entries[-1].at + LOSS_WINDOW_MS + 1)
+    telemetry.close()
+    database.close()
+    assert seen.spans == []
 
 
 @on_a_loop
