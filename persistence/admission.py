@@ -15,10 +15,15 @@ from amends.persistence.queue_records import QueueRow
 
 
 class Waiting(NamedTuple):
-    """A run that waits for a place, and the key with whose runs it takes turns."""
+    """A run that waits for a place, and the key with whose runs it takes turns.
+
+    Those of smaller `priority` come first, then those that were created first.
+    """
 
     id: str
     key: str | None
+    priority: int = 0
+    created_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +64,23 @@ def free(queue: QueueRow, held: Held, begun: Sequence[int], room: int, now: int)
     return Free(max(left, 0), again_at + queue.rate_ms + 1)
 
 
-def full_keys(queue: QueueRow, of_key: Mapping[str, int]) -> list[str]:
-    """Name the keys of which no further run may begin."""
-    if queue.per_key is None:
-        return []
-    return sorted(key for key, count in of_key.items() if count >= queue.per_key)
+class Chosen(NamedTuple):
+    """Whose turn it is, and who was passed over because the key is full; both in their order."""
+
+    found: list[str]
+    passed: list[str]
 
 
-def chosen(queue: QueueRow, of_key: Counter[str], waiting: Sequence[Waiting], room: int) -> list[str]:
+def chosen(queue: QueueRow, of_key: Counter[str], waiting: Sequence[Waiting], room: int) -> Chosen:
     """Choose whose turn it is, in the order in which they stand; counts them in `of_key`."""
-    found: list[str] = []
-    for run_id, key in waiting:
-        if len(found) == room:
+    turns = Chosen([], [])
+    for run in waiting:
+        if len(turns.found) == room:
             break
-        if key is not None:
-            if queue.per_key is not None and of_key[key] >= queue.per_key:
+        if run.key is not None:
+            if queue.per_key is not None and of_key[run.key] >= queue.per_key:
+                turns.passed.append(run.id)
                 continue
-            of_key[key] += 1
-        found.append(run_id)
-    return found
+            of_key[run.key] += 1
+        turns.found.append(run.id)
+    return turns

@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.sql.dml import ReturningUpdate
-from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.sql.selectable import FromClause, SelectBase
 
 from amends.persistence.backend import Backend, id_listing, listing
 from amends.persistence.columns import literals
@@ -292,9 +292,9 @@ def _in_queues(backend: Backend) -> ColumnElement[bool]:
     return or_(any_queue, queue.in_(select(only.c.id))) & queue.not_in(select(without.c.id))
 
 
-def is_served(backend: Backend) -> ColumnElement[bool]:
-    """Say that a worker serves a run's saga in its version."""
-    runs = backend.tables.runs
+def is_served(backend: Backend, runs: FromClause | None = None) -> ColumnElement[bool]:
+    """Say that a worker serves a run's saga in its version; `runs` may be another name of the table."""
+    runs = backend.tables.runs if runs is None else runs
     sagas = backend.listed("sagas", {"name": Text, "version": Text})
     return tuple_(runs.c.saga, runs.c.version).in_(select(sagas.c.name, sagas.c.version))
 

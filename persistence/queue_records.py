@@ -7,9 +7,13 @@ from enum import StrEnum
 
 
 class Place(StrEnum):
-    """Whether a run of a queue waits for its place there, or has it."""
+    """Whether a run of a queue waits for its place there, or has it.
+
+    One that is `BEHIND` waits as well, behind others of its key: nobody looks at it until they leave room.
+    """
 
     QUEUED = "queued"
+    BEHIND = "behind"
     TAKEN = "taken"
 
 

@@ -22,16 +22,18 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
     update,
 )
 
-from amends.persistence.admission import Free, Held, Waiting, chosen, free, full_keys
+from amends.persistence.admission import Held, Waiting, chosen, free
 from amends.persistence.backend import Backend, Many, column_types, id_listing
+from amends.persistence.behind import BEHIND, Behind
 from amends.persistence.leases import is_served, served
 from amends.persistence.once import once
 from amends.persistence.queue_records import Place, QueueChange, QueueCount, QueueRow
 from amends.persistence.records import Serves, Status
-from amends.persistence.tables import QUEUED, TAKEN
+from amends.persistence.tables import KEYED, QUEUED, TAKEN
 
 QUEUE_COLUMNS: Final = (
     "name",
@@ -49,6 +51,11 @@ BUSY_MS: Final = 20
 """A queue in which another worker gives places just now is asked again after so long."""
 PAGE: Final = 200
 """So many waiting runs are looked at together."""
+MOST_PAGES: Final = 5
+"""So many pages are looked at in one transaction; the next one is asked for at once."""
+PASSED_BY: Final = 50
+"""So many runs of full keys may stand in a page without being set aside."""
+_FROM_THE_BEGINNING: Final = {"priority": -(2**63), "created_at": -1, "id": ""}
 
 _limits: Final = attrgetter(*LIMIT_COLUMNS)
 
@@ -72,6 +79,7 @@ class Queueing:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._behind = Behind(backend)
         once(self, backend.tables, self._prepare_queues, self._prepare_runs)
 
     def admit(
@@ -118,6 +126,8 @@ class Queueing:
         self._enter(connection, [change.name])
         if change.limits is not None:
             self._limit(connection, [_limits(replace(change.limits, name=change.name, updated_at=now))])
+            if change.limits.per_key is None:
+                self._behind.bring_all_back(connection, change.name)
         if change.paused is not None:
             self._pause(connection, [(change.name, change.paused, now)])
 
@@ -135,19 +145,21 @@ class Queueing:
     def _admit_to(
         self, connection: Connection, row: QueueRow, serves: Serves, room: int, now: int
     ) -> tuple[int, int | None]:
-        of_queue = {"queue": row.name}
-        held = self._held(connection, of_queue)
+        held = self._held(connection, row.name)
         left = free(row, held, self._begun(connection, row, now), room, now)
         if not left.room:
             return 0, left.again_at
-        found = self._chosen(connection, row, held, serves, left)
+        self._behind.bring_back(connection, row, held.of_key, serves, left.room)
+        found, whole = self._chosen(connection, row, held, serves, left.room)
         if found:
             connection.execute(self._admit, {"ids": id_listing(sorted(found)), "now": now})
+        if not whole:
+            return len(found), now
         return len(found), left.again_at if len(found) == left.room else None
 
-    def _held(self, connection: Connection, of_queue: dict[str, str]) -> Held:
+    def _held(self, connection: Connection, queue: str) -> Held:
         going, of_key = 0, dict[str, int]()
-        for key, there, parked in connection.execute(self._taken, of_queue):
+        for key, there, parked in connection.execute(self._taken, {"queue": queue}):
             going += there - parked
             if key is not None:
                 of_key[key] = there
@@ -160,22 +172,25 @@ class Queueing:
         return list(connection.execute(self._recent, given).scalars())
 
     def _chosen(
-        self, connection: Connection, row: QueueRow, held: Held, serves: Serves, left: Free
-    ) -> list[str]:
-        """Choose among those who wait, page by page: those of full keys are left out by the database."""
+        self, connection: Connection, row: QueueRow, held: Held, serves: Serves, room: int
+    ) -> tuple[list[str], bool]:
+        """Choose among those who wait, page by page, and set aside who would be read in vain the next time.
+
+        Gives them, and whether all were looked at that had to be.
+        """
         of_key, found = Counter(held.of_key), list[str]()
-        given = served(serves) | {"queue": row.name, "most": PAGE}
-        while len(found) < left.room:
-            full = full_keys(row, of_key)
-            page = connection.execute(
-                self._waiting, given | {"full": id_listing(full), "chosen": id_listing(found)}
-            )
-            waiting = [Waiting(*each) for each in page]
-            more = chosen(row, of_key, waiting, left.room - len(found))
+        given = served(serves) | {"queue": row.name, "most": PAGE, **_FROM_THE_BEGINNING}
+        for _ in range(MOST_PAGES):
+            page = [Waiting(*each) for each in connection.execute(self._waiting, given)]
+            more, passed = chosen(row, of_key, page, room - len(found))
             found += more
-            if len(waiting) < PAGE or not more:
-                break
-        return found
+            if len(passed) > PASSED_BY:
+                self._behind.set_aside(connection, passed)
+            if len(found) == room or len(page) < PAGE:
+                return found, True
+            last = page[-1]
+            given |= {"priority": last.priority, "created_at": last.created_at, "id": last.id}
+        return found, False
 
     def _enter(self, connection: Connection, names: Iterable[str]) -> None:
         """Make queues without limits, but for one run of a key at a time; others may do so just now."""
@@ -213,7 +228,16 @@ class Queueing:
         here = runs.c.queue == bindparam("queue")
         self._crowded = (
             select(named.c.id)
-            .where(exists().where(runs.c.queue == named.c.id, text(QUEUED)))
+            .where(
+                or_(
+                    exists().where(runs.c.queue == named.c.id, text(QUEUED)),
+                    exists().where(
+                        runs.c.queue == named.c.id,
+                        runs.c.place == BEHIND,
+                        text(KEYED),
+                    ),
+                )
+            )
             .order_by(named.c.id)
         )
         parked = case((runs.c.status == Status.PARKED.value, 1), else_=0)
@@ -247,18 +271,16 @@ class Queueing:
 
     def _waiting_in(self, here: ColumnElement[bool]) -> Any:
         runs = self._backend.tables.runs
-        full = self._backend.listed("full", {"id": Text})
-        before = self._backend.listed("chosen", {"id": Text})
+        order = runs.c.priority, runs.c.created_at, runs.c.id
+        before = (
+            bindparam("priority", type_=BigInteger),
+            bindparam("created_at", type_=BigInteger),
+            bindparam("id", type_=Text),
+        )
         return (
-            select(runs.c.id, runs.c.queue_key)
-            .where(
-                here,
-                text(QUEUED),
-                is_served(self._backend),
-                or_(runs.c.queue_key.is_(None), runs.c.queue_key.not_in(select(full.c.id))),
-                runs.c.id.not_in(select(before.c.id)),
-            )
-            .order_by(runs.c.priority, runs.c.created_at, runs.c.id)
+            select(runs.c.id, runs.c.queue_key, runs.c.priority, runs.c.created_at)
+            .where(here, text(QUEUED), is_served(self._backend), tuple_(*order) > tuple_(*before))
+            .order_by(*order)
             .limit(bindparam("most", type_=BigInteger))
             .with_for_update(of=runs, skip_locked=True)
         )
@@ -271,19 +293,19 @@ class QueueQueries:
         self._backend = backend
         queues, runs = backend.tables.queues, backend.tables.runs
         self._all = select(*(queues.c[name] for name in QUEUE_COLUMNS)).order_by(queues.c.name)
+        waits = or_(text(QUEUED), text(KEYED))
         self._counts = (
             select(
                 runs.c.queue,
-                func.sum(case((text(QUEUED), 1), else_=0)),
-                func.min(case((text(QUEUED), runs.c.created_at))),
+                func.sum(case((waits, 1), else_=0)),
+                func.min(case((waits, runs.c.created_at))),
                 func.sum(case((text(TAKEN), 1), else_=0)),
             )
-            .where(or_(text(QUEUED), text(TAKEN)))
+            .where(or_(waits, text(TAKEN)))
             .group_by(runs.c.queue)
         )
-        self._next_name = select(func.min(runs.c.queue)).where(
-            text(QUEUED), runs.c.queue > bindparam("after", type_=Text)
-        )
+        after = runs.c.queue > bindparam("after", type_=Text)
+        self._next_names = [select(func.min(runs.c.queue)).where(text(who), after) for who in (QUEUED, KEYED)]
 
     def all(self) -> list[QueueRow]:
         """Return the queues that somebody has made."""
@@ -300,8 +322,10 @@ class QueueQueries:
 
     def crowded(self) -> list[str]:
         """Name the queues in which runs wait, whoever made them: one look into an index for each."""
-        found, after = list[str](), ""
+        found = set[str]()
         with self._backend.reads.connect() as connection:
-            while (name := connection.execute(self._next_name, {"after": after}).scalar()) is not None:
-                found.append(after := name)
-        return found
+            for next_name in self._next_names:
+                after = ""
+                while (name := connection.execute(next_name, {"after": after}).scalar()) is not None:
+                    found.add(after := name)
+        return sorted(found)

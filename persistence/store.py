@@ -300,7 +300,7 @@ class Store:
                             sleeps
                             & or_(runs.c.due_at.is_(None), runs.c.due_at > cells["now"])
                             # What waits for a place goes on waiting, whoever writes to it, but to end it.
-                            & or_(runs.c.place.is_(None), runs.c.place != _QUEUED, cells["frees"]),
+                            & or_(runs.c.place.is_(None), runs.c.place == _TAKEN, cells["frees"]),
                             cells["now"],
                         ),
                         else_=runs.c.due_at,
@@ -313,7 +313,7 @@ class Store:
 
 
 _ZERO = literal_column("0", BigInteger)
-_QUEUED = literal_column(f"'{Place.QUEUED.value}'", Text)
+_TAKEN = literal_column(f"'{Place.TAKEN.value}'", Text)
 _WHOLE = ("status", "cause", "result", "error", "ended_at", "due_at", "needs", "waits_for", "undoable")
 _CHANGE_COLUMNS = {
     "id": Text,

@@ -50,7 +50,10 @@ CLAIMABLE: Final = (Status.OPEN, Status.COMPENSATING)
 """The statuses in which a worker has something to do for a run."""
 
 QUEUED: Final = "place = 'queued' AND status = 'open' AND owner IS NULL"
-"""Runs that wait for a place in their queue."""
+"""Runs that wait for a place in their queue, in the order in which they get one."""
+
+KEYED: Final = "place IN ('queued', 'behind') AND queue_key IS NOT NULL AND status = 'open' AND owner IS NULL"
+"""Runs that wait for a place and take turns with others."""
 
 TAKEN: Final = "place = 'taken' AND ended_at IS NULL"
 """Runs that have one."""
@@ -156,8 +159,9 @@ def _runs(maker: Maker) -> Table:
     maker.index(table, "children", "parent", "created_at", "id", where="parent IS NOT NULL")
     maker.index(table, "tree", "root", where="root IS NOT NULL")
     maker.index(table, "changed", "changed")
-    # One for the order in which runs get places, one for those who have them, one for how many began of late.
+    # For the order in which runs get places, for that within a key, for those who have one, how many began.
     maker.index(table, "queued", "queue", "priority", "created_at", "id", where=QUEUED)
+    maker.index(table, "keyed", "queue", "place", "queue_key", "priority", "created_at", "id", where=KEYED)
     maker.index(table, "places", "queue", "queue_key", where=TAKEN)
     maker.index(table, "admitted", "queue", "admitted_at", where="admitted_at IS NOT NULL")
     return table

@@ -88,7 +88,7 @@ def seen(run: RunRow, now: int) -> Status:
         return Status(run.status.value)
     if run.owner is not None:
         return Status.RUNNING
-    if run.place is Place.QUEUED:
+    if run.place in (Place.QUEUED, Place.BEHIND):
         return Status.QUEUED
     return Status.READY if run.due_at is not None and run.due_at <= now else Status.WAITING
 

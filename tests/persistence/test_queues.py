@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amends.persistence.admission import Held, Waiting, chosen, free, full_keys
+from amends.persistence import queueing
+from amends.persistence.admission import Held, Waiting, chosen, free
 from amends.persistence.database import Database
 from amends.persistence.queue_records import QueueChange, QueueRow
 from amends.persistence.records import NewRun, RunChange, Serves, Status, Wake, Write, Written
@@ -91,6 +94,141 @@ def test_a_key_that_is_full_keeps_nobody_else_waiting_however_many_stand_before(
     queue(worker, *(f"a{n:03}" for n in range(450)), key="ann")
     queue(worker, "z", key="ben", priority=1)
     assert claimed(worker) == ["a000", "z"]
+
+
+NUMBERS = itertools.count()
+MOVES = st.lists(
+    st.one_of(
+        st.tuples(st.just("queue"), st.sampled_from(["a", "b", "c", None]), st.integers(0, 1)),
+        st.tuples(st.just("claim"), st.integers(1, 4)),
+        st.tuples(st.just("end"), st.integers(0, 3)),
+        st.tuples(st.just("allow"), st.integers(1, 3)),
+    ),
+    max_size=60,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(moves=MOVES)
+def test_who_is_set_aside_gets_its_place_when_it_would_have_had_it(
+    worker: Worker, clock: Clock, moves: list[tuple[Any, ...]]
+) -> None:
+    """L3: places are given as if all were looked at each time, however many stand behind others."""
+    name, per_key = f"q{next(NUMBERS)}", 1
+    waiting, going = list[Waiting](), dict[str, str | None]()
+    put(worker, name, per_key=per_key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queueing, "PAGE", 3)
+        patch.setattr(queueing, "PASSED_BY", 0)
+        for number, (move, *said) in enumerate(moves):
+            clock.move(1)
+            if move == "queue":
+                key, priority = said
+                run_id = f"{name}-{number:02}"
+                queue(worker, run_id, key=key, name=name, priority=priority)
+                waiting.append(Waiting(run_id, key, priority, clock.now))
+                waiting.sort(key=lambda run: (run.priority, run.created_at, run.id))
+            elif move == "end":
+                for run_id in list(going)[: said[0]]:
+                    worker.change(run_id, ended())
+                    del going[run_id]
+            elif move == "allow":
+                (per_key,) = said
+                put(worker, name, per_key=per_key)
+            else:
+                of_key = Counter(key for key in going.values() if key is not None)
+                expected = chosen(QueueRow(name, per_key=per_key), of_key, waiting, said[0]).found
+                found = [run.run.id for run in worker.claim_from(name, limit=said[0]).runs]
+                assert sorted(found) == sorted(expected)
+                going |= {run.id: run.key for run in waiting if run.id in found}
+                waiting = [run for run in waiting if run.id not in found]
+
+
+def test_who_stands_behind_comes_before_who_came_later(worker: Worker, clock: Clock) -> None:
+    """L3: nobody is overtaken for having been set aside; those of smaller priority come first, as always."""
+    queue(worker, "a", "b", key="ann")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queueing, "PASSED_BY", 0)
+        assert claimed(worker) == ["a"]
+        clock.move(1)
+        queue(worker, "c", key="ann")
+        worker.change("a", ended())
+        assert claimed(worker) == ["b"]
+        queue(worker, "urgent", key="ann", priority=-1)
+        worker.change("b", ended())
+        assert claimed(worker) == ["urgent"]
+
+
+def test_a_long_queue_is_set_aside_part_by_part(worker: Worker, database: Database) -> None:
+    """L3: no look takes longer for it, those who wait are counted all the same, and none is forgotten."""
+    put(worker, "mail", per_key=1)
+    queue(worker, "a0", "b0", key="ann")
+    queue(worker, *(f"r{n:02}" for n in range(30)), key="ann", priority=1)
+    queue(worker, "z", key="ben", priority=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queueing, "PAGE", 5)
+        patch.setattr(queueing, "PASSED_BY", 3)
+        patch.setattr(queueing, "MOST_PAGES", 2)
+        first = worker.claim_from("mail")
+        assert [run.run.id for run in first.runs] == ["a0"]
+        assert first.again_at == database.now(), "there is more to look at"
+        order = ["a0"]
+        while len(order) < 33:
+            claim = worker.claim_from("mail")
+            order += [run.run.id for run in claim.runs]
+            assert claim.runs or claim.again_at is not None
+            if not claim.runs:
+                continue
+            counts = database.queues.counts()["mail"]
+            assert counts.queued == 33 - len(order)
+            worker.change(order[-1] if order[-1] != "z" else order[-2], ended())
+    assert [each for each in order if each != "z"] == sorted(order)[:-1]
+
+
+def test_keys_that_matter_no_more_hold_nobody_up(worker: Worker) -> None:
+    """L3."""
+    put(worker, "mail", per_key=1)
+    queue(worker, *(f"a{n}" for n in range(6)), key="ann")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queueing, "PASSED_BY", 0)
+        assert claimed(worker) == ["a0"]
+        put(worker, "mail", per_key=3)
+        assert claimed(worker) == ["a1", "a2"]
+        put(worker, "mail", per_key=None)
+        assert claimed(worker) == ["a3", "a4", "a5"]
+
+
+def test_who_is_set_aside_can_be_ended_and_is_found_by_others(worker: Worker, database: Database) -> None:
+    """L4; and a worker that never heard of the queue finds it, though all in it stand aside."""
+    queue(worker, "a", "b", "c", key="ann")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queueing, "PASSED_BY", 0)
+        assert claimed(worker) == ["a"]
+        assert database.queues.crowded() == ["mail"]
+        worker.put("b", "hello")
+        assert claimed(worker) == []
+        worker.put("b", "stop", wake=Wake.CANCEL)
+        assert claimed(worker) == ["b"]
+        worker.change("a", ended())
+        assert claimed(Worker(database, "ben")) == ["c"]
+
+
+def test_one_that_nobody_here_can_run_holds_up_nobody_behind_it(worker: Worker) -> None:
+    """L3."""
+    put(worker, "mail", per_key=2)
+    now = worker.database.now()
+    queue(worker, "a", "b", key="ann")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queueing, "PASSED_BY", 0)
+        assert claimed(worker) == ["a", "b"]
+        strange = NewRun("c", "strange", "1", b"{}", now, queue="mail", queued=True, queue_key="ann")
+        assert worker.write(Write("c", start=strange)).written is Written.DONE
+        queue(worker, "d", "e", "f", key="ann")
+        assert claimed(worker) == []
+        worker.change("a", ended())
+        assert claimed(worker) == ["d"]
+        worker.change("b", ended())
+        assert claimed(worker) == ["e"]
 
 
 def test_of_any_time_so_long_no_more_begin_than_the_rate_says(worker: Worker, clock: Clock) -> None:
@@ -229,17 +367,15 @@ def test_no_limit_is_passed_in_any_history(row: QueueRow, history: list[tuple[in
     """Time passes, runs end, others are given places: what is counted never exceeds what is allowed."""
     now, of_key, going, begun = 1_000, Counter[str](), list[str](), list[int]()
     waiting = [Waiting(f"r{n}", f"k{n % 3}" if n % 4 else None) for n in range(200)]
-    keys = dict(waiting)
+    keys = {run.id: run.key for run in waiting}
     for passed, ends in history:
         now += passed
         for run_id in going[:ends]:
             going.remove(run_id)
             of_key.subtract([key] if (key := keys[run_id]) else [])
         left = free(row, Held(len(going), of_key), sorted(begun, reverse=True)[: row.rate_count], 7, now)
-        assert set(full_keys(row, of_key)) == {
-            key for key, count in of_key.items() if row.per_key is not None and count >= row.per_key
-        }
-        found = chosen(row, of_key, waiting, left.room)
+        found, in_vain = chosen(row, of_key, waiting, left.room)
+        assert all(of_key[keys[run_id] or ""] == row.per_key for run_id in in_vain)
         waiting = [each for each in waiting if each.id not in found]
         going += found
         begun += [now] * len(found)

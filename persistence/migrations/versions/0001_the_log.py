@@ -130,7 +130,7 @@ def _runs(maker: _Maker) -> None:
         maker.check("runs", "ended_is_idle", "ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)"),
         maker.check("runs", "counts", "mail >= 0 AND lost >= 0"),
         maker.check("runs", "child_whole", "(parent IS NULL) = (root IS NULL)"),
-        maker.check("runs", "place_known", "place IS NULL OR place IN ('queued', 'taken')"),
+        maker.check("runs", "place_known", "place IS NULL OR place IN ('queued', 'behind', 'taken')"),
     )
     maker.index("runs", "due", "due_at", where="owner IS NULL AND status IN ('open', 'compensating')")
     maker.index(
@@ -145,6 +145,8 @@ def _runs(maker: _Maker) -> None:
     maker.index("runs", "changed", "changed")
     queued = "place = 'queued' AND status = 'open' AND owner IS NULL"
     maker.index("runs", "queued", "queue", "priority", "created_at", "id", where=queued)
+    keyed = "place IN ('queued', 'behind') AND queue_key IS NOT NULL AND status = 'open' AND owner IS NULL"
+    maker.index("runs", "keyed", "queue", "place", "queue_key", "priority", "created_at", "id", where=keyed)
     maker.index("runs", "places", "queue", "queue_key", where="place = 'taken' AND ended_at IS NULL")
     maker.index("runs", "admitted", "queue", "admitted_at", where="admitted_at IS NOT NULL")
 
