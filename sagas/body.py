@@ -342,7 +342,7 @@ class Body:
 def too_large(what: str, size: int, limit: int) -> PayloadTooLarge:
     """Make the error for a payload over the limit."""
     return PayloadTooLarge(
-        f"{what} take {size:,} bytes of JSON; the limit is {limit:,}. Store the data, pass a reference, "
+        f"{what} would be {size:,} bytes of JSON; the limit is {limit:,}. Store the data, pass a reference, "
         "or raise the limit: Coordinator(max_payload=...)",
         size,
         limit,

@@ -14,7 +14,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 
 import amends.tracing
-from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked
+from amends.sagas import ActionRefused, Coordinator, Run, RunEnded, RunFailed, RunParked, retention
 from amends.sagas.registry import saga_named
 from tests.crash.callers import decide, say
 from tests.crash.clocks import go_by
@@ -117,6 +117,14 @@ async def plan(spec: Spec) -> int:
     return ENDED
 
 
+async def collect(spec: Spec) -> int:
+    """Remove what ended more than an hour ago, so many runs in one transaction."""
+    retention.TOGETHER = spec["together"]
+    async with _coordinator(spec) as coordinator:
+        await coordinator.gc(older_than=timedelta(hours=1), undoable_older_than=timedelta(hours=1))
+    return ENDED
+
+
 async def _start_all(coordinator: Coordinator, spec: Spec) -> None:
     named = saga_named(spec["saga"])
     await asyncio.gather(*(coordinator.start(named, id=run) for run in spec.get("runs", ())))
@@ -165,6 +173,7 @@ PLAYS: dict[str, Callable[[Spec], Coroutine[Any, Any, int]]] = {
     "start": start,
     "tell": tell,
     "plan": plan,
+    "collect": collect,
 }
 
 

@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,8 +107,9 @@ class Storm:
         self.befallen["restart"] += 1
 
     def _kill(self) -> None:
-        self.chance.choice(self.workers).signal(signal.SIGKILL)
-        self.befallen["kill"] += 1
+        with suppress(ProcessLookupError):  # one that found no server has ended by itself a moment ago
+            self.chance.choice(self.workers).signal(signal.SIGKILL)
+            self.befallen["kill"] += 1
 
     def _start(self) -> None:
         if self.chance.random() < SIGNALLED:

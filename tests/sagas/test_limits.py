@@ -11,6 +11,10 @@ import pytest
 from amends.sagas import Coordinator, PayloadTooLarge, Status, Undo, saga, step
 from tests.sagas.running import Gate, ended, failure, on_a_loop, result_of
 
+FULL = (1 << 20) - 100
+"""So long a text is in JSON almost as large as a payload may be."""
+EMPTIED: list[bool] = []
+
 
 @pytest.mark.parametrize("most", [1, 3])
 @on_a_loop
@@ -184,3 +188,34 @@ async def test_three_thousand_steps_at_once_end(sqlite_url: str) -> None:
         return sum(await asyncio.gather(*(does(number) for number in range(3_000))))
 
     assert await result_of(sqlite_url, body) == sum(range(3_000))
+
+
+@step
+async def limits_fill(number: int) -> str:
+    return str(number) * FULL
+
+
+@limits_fill.compensation
+async def limits_empty(undo: Undo[str], number: int) -> None:
+    EMPTIED.append(undo.result == str(number) * FULL)
+
+
+@saga
+async def limits_heavy(text: str) -> int:
+    texts = [await limits_fill(number) for number in range(4)]
+    return len(text) + sum(map(len, texts))
+
+
+@on_a_loop
+async def test_payloads_of_almost_the_limit_are_nothing_special(database_url: str) -> None:
+    """S8: a dozen runs with all that they may carry, at once; another undoes them from the log."""
+    EMPTIED.clear()
+    async with Coordinator(database_url) as coordinator:
+        runs = [await coordinator.start(limits_heavy, "x" * FULL) for _ in range(12)]
+        assert await asyncio.gather(*(run.result(50) for run in runs)) == [5 * FULL] * 12
+    async with Coordinator(database_url) as other:
+        for run in runs:
+            await other.undo(run.id)
+        await other.run_until_idle()
+        assert {await (await other.get(run.id)).status() for run in runs} == {Status.COMPENSATED}
+    assert EMPTIED == [True] * 48

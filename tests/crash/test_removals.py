@@ -1,0 +1,78 @@
+"""What removes old runs is killed at each of its commits: every family is whole, or gone whole."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import update
+
+from amends.persistence.database import Database
+from amends.persistence.tables import tables_in
+from amends.sagas import Coordinator, RunRemoved
+from tests.crash.cycles import Bench
+from tests.crash.scenarios import nested
+from tests.crash.stores import Ledger
+from tests.crash.waiting import eventually
+
+RUNS = 6
+TOGETHER = 2
+LONG_AGO_MS = 7_200_000
+MOST_KILLS = 30
+
+
+@pytest.fixture
+def ledger(bench: Bench) -> Iterator[Ledger]:
+    with bench.store() as found:
+        yield found
+
+
+def test_what_removes_old_runs_may_be_killed_at_any_commit(bench: Bench, ledger: Ledger) -> None:
+    """S17, S23: no half of a family is left, the next removal does the rest, and ids stay taken."""
+    runs = [uuid4().hex for _ in range(RUNS)]
+    worker = bench.zygote.start(bench.spec("work", ledger, saga="nested", runs=runs))
+    eventually(lambda: len(ledger.runs()) == 2 * RUNS and not ledger.going())
+    worker.signal(signal.SIGTERM)
+    assert worker.wait()[-1].code == 0, worker.log()
+    _age(ledger)
+    kills = 0
+    for at in range(1, MOST_KILLS):
+        spec = bench.spec("collect", ledger, together=TOGETHER, work=False, at=at)
+        job = bench.zygote.start(spec)
+        code = job.wait()[-1].code
+        kinds = {_whole(ledger, run) for run in runs}
+        assert None not in kinds, f"killed at commit {at}, part of a family was left"
+        if code == 0:
+            break
+        kills += 1
+    assert kinds == {False}
+    assert kills >= RUNS // TOGETHER, "each of its commits was met"
+    with Coordinator.sync(ledger.url, work=False) as coordinator:
+        for run in runs:
+            with pytest.raises(RunRemoved):
+                coordinator.start(nested, id=run)
+
+
+def _whole(ledger: Ledger, run: str) -> bool | None:
+    """Tell whether all of a family is there, or nothing; None for anything between."""
+    record = ledger.record(run)
+    family = [] if record is None else [record, *ledger.below(run)]
+    there = [bool(each.entries) for each in family]
+    if len(there) == 2 and all(there):
+        return True
+    return None if any(there) else False
+
+
+def _age(ledger: Ledger) -> None:
+    """Have all runs ended two hours ago."""
+    database = Database.open(ledger.url, migrate=False)
+    runs = (tables_in("amends") if ledger.url.startswith("postgres") else tables_in(None, "amends_")).runs
+    with database.engine.begin() as connection:
+        connection.execute(
+            update(runs).values(
+                created_at=runs.c.created_at - LONG_AGO_MS, ended_at=runs.c.ended_at - LONG_AGO_MS
+            )
+        )
+    database.close()
