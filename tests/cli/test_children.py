@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from amends.cli.advice import commands
-from amends.cli.lines import line, mark
-from amends.cli.story import Event, tell
 from amends.persistence.records import EntryRow, InboxRow, Loaded, RunRow, Status
 from amends.sagas.failure import describe
+from amends.story.advice import commands
+from amends.story.events import Event, tell
+from amends.story.lines import line, mark
 from tests.cli.processes import Amends
 
 RUN = RunRow(

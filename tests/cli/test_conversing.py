@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from amends.cli.conversing import LONGEST, Talk, called, gave, said, spent, usage_of
+from amends.story.conversing import LONGEST, Talk, called, gave, said, spent, usage_of
 from tests.agents.asking import anything, texts
 
 USAGE = {"input_tokens": 10, "output_tokens": 2, "cached_tokens": 0}

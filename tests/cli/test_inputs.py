@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from amends.cli import words
+from amends.cli import typed
 from amends.cli.errors import CommandError, one_line
+from amends.story import words
 from tests.cli.processes import Amends
 
 
@@ -76,11 +77,11 @@ def test_durations_are_said_in_two_units_at_most(ms: int, said: str) -> None:
 
 def test_moments_are_dates_times_or_ages() -> None:
     now = 10 * words.DAY
-    assert words.moment("3d", now) == 7 * words.DAY
-    assert words.moment("90 s", now) == now - 90_000
-    assert words.moment("1970-01-02T00:00:00Z", now) == words.DAY
+    assert typed.moment("3d", now) == 7 * words.DAY
+    assert typed.moment("90 s", now) == now - 90_000
+    assert typed.moment("1970-01-02T00:00:00Z", now) == words.DAY
     with pytest.raises(CommandError, match="not 'soon'"):
-        words.moment("soon", now)
+        typed.moment("soon", now)
 
 
 def test_an_error_without_words_is_told_by_its_class() -> None:

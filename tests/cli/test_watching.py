@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from amends.cli import shown
 from amends.sagas import Progress
+from amends.story import shown
 from tests.cli.processes import Amends
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)

@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.table import Table
 
-from amends.cli import words
 from amends.cli.errors import CommandError
 from amends.cli.modules import import_given
 from amends.cli.output import plain, render, write, write_json
@@ -18,6 +17,7 @@ from amends.cli.reading import must_exist, quiet
 from amends.cli.who import me
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.deciding import Approval
+from amends.story import words
 
 ALL = "all"
 

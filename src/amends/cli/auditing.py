@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.table import Table
 
-from amends.cli import words
 from amends.cli.errors import flat
 from amends.cli.output import plain, render, write, write_json
 from amends.cli.reading import reading
 from amends.persistence.records import AuditRow
 from amends.sagas.missing import missing
+from amends.story import words
 
 TOLD = ("act", "by", "ref", "reason", "refused", "landed")
 """What of an act's details is told in words."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from amends.cli import words
+from amends.cli import typed
 from amends.cli.errors import CommandError
 from amends.persistence.database import Database
 from amends.persistence.records import EntryRow, RunRow, Status
@@ -79,7 +79,7 @@ class Chosen:
         if self.run is not None:
             yield self.run
             return
-        since = None if self.since is None else words.moment(self.since, database.now())
+        since = None if self.since is None else typed.moment(self.since, database.now())
         after = None
         while True:
             page = database.runs(status=self.status, saga=self.saga, since=since, limit=PAGE, after=after)
@@ -111,4 +111,4 @@ def _check(run: str | None, filters: list[str], since: str | None) -> None:
     if "" in filters:
         raise CommandError("an empty filter would let every run through: leave it out, or say --all")
     if since is not None:
-        words.moment(since, 0)
+        typed.moment(since, 0)

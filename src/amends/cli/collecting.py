@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from amends.cli import words
+from amends.cli import typed
 from amends.cli.errors import CommandError
 from amends.cli.output import write, write_json
 from amends.cli.scheduling import with_coordinator
@@ -51,9 +51,9 @@ def collect_runs(url: str, asked: Asked, *, as_json: bool) -> None:
 def _age(option: str, text: str) -> dt.timedelta:
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = text[len(digits) :]
-    if not digits.isascii() or not digits.isdigit() or len(digits) > len("999999") or unit not in words.AGO:
+    if not digits.isascii() or not digits.isdigit() or len(digits) > len("999999") or unit not in typed.AGO:
         raise CommandError(f"{option} takes an age, such as 30d, 12w or 48h, not {text!r}")
-    return dt.timedelta(milliseconds=int(digits) * words.AGO[unit])
+    return dt.timedelta(milliseconds=int(digits) * typed.AGO[unit])
 
 
 def _told(done: Collected, *, dry_run: bool) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from amends.cli import words
-from amends.cli.documents import Document
 from amends.cli.output import plain, render, write, write_json
 from amends.cli.scheduling import with_coordinator
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.fleet import Worker
+from amends.story import words
+from amends.story.documents import Document
 
 
 def list_workers(url: str, *, as_json: bool) -> None:

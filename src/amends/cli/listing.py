@@ -9,12 +9,11 @@ from typing import Any
 
 from rich.table import Table
 
-from amends.cli import shown, words
-from amends.cli.documents import run_document
+from amends.cli import typed
 from amends.cli.errors import CommandError
 from amends.cli.group import complain
 from amends.cli.output import plain, render, write, write_json
-from amends.cli.reading import View, reading
+from amends.cli.reading import reading
 from amends.cli.statuses import UNSERVED, in_words, style_of
 from amends.persistence.attribute_records import Searched
 from amends.persistence.database import Database
@@ -23,6 +22,9 @@ from amends.persistence.records import Status as Stored
 from amends.sagas.attributes import progress_in, searched
 from amends.sagas.missing import missing
 from amends.sagas.states import Status, seen
+from amends.story import shown, words
+from amends.story.documents import run_document
+from amends.story.view import View
 
 PAGE = 500
 
@@ -64,8 +66,8 @@ class Wanted:
         if status is not None and status not in known:
             raise CommandError(f"there is no status {status!r}; there are: {', '.join(known)}")
         if since is not None:
-            words.moment(since, 0)
-        given = searched(shown.given(attributes), "--attribute")
+            typed.moment(since, 0)
+        given = searched(typed.attributes(attributes), "--attribute")
         return cls(status, saga, since, limit, after, parent, given)
 
     def admits(self, run: RunRow, view: View) -> bool:
@@ -111,7 +113,7 @@ def _found(database: Database, wanted: Wanted, view: View) -> list[RunRow]:
 
 
 def _matching(database: Database, wanted: Wanted, view: View, status: Stored | None) -> Iterator[RunRow]:
-    since = None if wanted.since is None else words.moment(wanted.since, view.now)
+    since = None if wanted.since is None else typed.moment(wanted.since, view.now)
     after = wanted.after
     size = min(wanted.limit + 1, PAGE)
     while True:

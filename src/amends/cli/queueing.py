@@ -9,14 +9,15 @@ from enum import Enum
 
 from rich.table import Table
 
-from amends.cli import words
-from amends.cli.documents import Document
+from amends.cli import typed
 from amends.cli.errors import CommandError
 from amends.cli.output import plain, render, write, write_json
 from amends.cli.scheduling import with_coordinator
 from amends.cli.who import me
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.queues import Queue, Rate
+from amends.story import words
+from amends.story.documents import Document
 
 RATE = re.compile(r"(\d{1,9})/(\d{0,6})(s|min|m|h|d|w)")
 
@@ -74,7 +75,7 @@ def _rate(given: str) -> Rate:
     if found is None:
         raise CommandError(f"--rate {given}: give a count and a time, such as 100/1m, 5/10s or 1000/1d")
     count, many, unit = found.groups()
-    return Rate(int(count), dt.timedelta(milliseconds=int(many or 1) * words.AGO[unit]))
+    return Rate(int(count), dt.timedelta(milliseconds=int(many or 1) * typed.AGO[unit]))
 
 
 def _document(queue: Queue) -> Document:

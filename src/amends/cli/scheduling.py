@@ -10,8 +10,6 @@ from enum import Enum
 import typer
 from rich.table import Table
 
-from amends.cli import words
-from amends.cli.documents import Document
 from amends.cli.errors import CommandError, flat
 from amends.cli.group import complain
 from amends.cli.output import plain, render, write, write_json
@@ -20,6 +18,8 @@ from amends.cli.who import me
 from amends.persistence.records import ScheduleRow
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.schedule_view import Schedule, seen
+from amends.story import words
+from amends.story.documents import Document
 
 
 class Act(Enum):

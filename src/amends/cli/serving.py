@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
-from amends.cli import logs, systemd, words
+from amends.cli import logs, systemd
 from amends.cli.modules import AnySaga
 from amends.cli.output import write
 from amends.cli.probes import Place, answering
@@ -25,6 +25,7 @@ from amends.cli.traced import trace_if_asked
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.garbage import collect_less_often
 from amends.sagas.webhook_urls import Webhooks
+from amends.story import words
 
 LEFTOVERS = 3.0
 """Seconds that threads of the application get to end once everything is drained."""

@@ -7,17 +7,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from amends.cli.documents import decoded
 from amends.cli.errors import one_line
 from amends.cli.given import arguments_from
 from amends.cli.group import ExitCode, complain
 from amends.cli.modules import AnySaga, modules_given, saga_called
 from amends.cli.output import finite, write
-from amends.cli.reading import View, quiet, reading
+from amends.cli.reading import quiet, reading
 from amends.cli.traced import trace_if_asked
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.errors import RunFailed
 from amends.sagas.handle import Run
+from amends.story.documents import decoded
+from amends.story.view import View
 
 
 def start_run(

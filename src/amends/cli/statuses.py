@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from amends.cli import words
-from amends.cli.reading import View
 from amends.persistence.records import Cause, RunRow
 from amends.sagas.states import Status, seen
+from amends.story import words
+from amends.story.view import View
 
 UNSERVED = "unserved"
 """Not a status of its own: the run is ready, and no live worker serves its saga."""

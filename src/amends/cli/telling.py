@@ -11,20 +11,21 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from amends.cli import conversing, shown, words
-from amends.cli.advice import commands
-from amends.cli.documents import Document, left_standing, story_document, usage_in
-from amends.cli.lines import brief, line, mark
 from amends.cli.output import plain, render, write_json
-from amends.cli.reading import View, reading
+from amends.cli.reading import reading
 from amends.cli.statuses import UNSERVED, in_words, style_of
-from amends.cli.story import Event, failure, tell
 from amends.persistence.records import Loaded, RunRow
 from amends.sagas.attributes import attributes_of, progress_in
 from amends.sagas.compensation import owed
 from amends.sagas.history import History
 from amends.sagas.missing import missing
 from amends.sagas.step_record import StepRecord, Undoing
+from amends.story import conversing, shown, words
+from amends.story.advice import commands
+from amends.story.documents import Document, left_standing, story_document, usage_in
+from amends.story.events import Event, failure, tell
+from amends.story.lines import brief, line, mark
+from amends.story.view import View
 
 LONGEST_PAYLOAD = 600
 

@@ -17,13 +17,13 @@ from amends.agents import (
     openai_messages,
     transcripts,
 )
-from amends.cli.conversing import called
-from amends.cli.documents import Document, decoded
 from amends.cli.errors import CommandError
 from amends.cli.modules import import_given
 from amends.cli.output import plain, render, write_json
 from amends.cli.reading import must_exist, quiet
 from amends.sagas.coordinator import Coordinator
+from amends.story.conversing import called
+from amends.story.documents import Document, decoded
 
 
 def print_transcript(url: str, run_id: str, modules: Sequence[str], *, as_json: bool) -> None:

@@ -23,10 +23,10 @@ def watch(
     database: Database = DEFAULT_DATABASE,
 ) -> None:
     """Print a line whenever a run changes, until it has ended, or until Ctrl-C."""
-    from amends.cli import shown  # noqa: PLC0415 - heavy
+    from amends.cli import typed  # noqa: PLC0415 - heavy
     from amends.cli.errors import CommandError  # noqa: PLC0415 - heavy
     from amends.cli.watching import watch_runs  # noqa: PLC0415 - heavy
 
     if run is not None and (status or saga or attribute):
         raise CommandError("give either a run's id, or what the runs to be watched have in common")
-    watch_runs(database, run, status=status, saga=saga, attributes=shown.given(attribute), as_json=json)
+    watch_runs(database, run, status=status, saga=saga, attributes=typed.attributes(attribute), as_json=json)

@@ -7,13 +7,13 @@ import contextlib
 import json
 from typing import Any
 
-from amends.cli import shown, words
 from amends.cli.errors import flat
 from amends.cli.output import finite, write
 from amends.cli.reading import must_exist, quiet
 from amends.sagas.attributes import AttributeValue
 from amends.sagas.coordinator import Coordinator
 from amends.sagas.watch import Change
+from amends.story import shown, words
 
 
 def watch_runs(

@@ -5,11 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from amends.cli import shown, words
-from amends.cli.advice import commands
-from amends.cli.conversing import usage_of
-from amends.cli.reading import View
-from amends.cli.story import Event, failure
 from amends.persistence.records import Loaded, RunRow
 from amends.sagas.attributes import attributes_of, progress_in
 from amends.sagas.compensation import owed, standing
@@ -17,6 +12,11 @@ from amends.sagas.failure import Failure
 from amends.sagas.history import History
 from amends.sagas.states import seen
 from amends.sagas.step_record import StepRecord
+from amends.story import shown, words
+from amends.story.advice import commands
+from amends.story.conversing import usage_of
+from amends.story.events import Event, failure
+from amends.story.view import View
 
 Document = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amends.cli.story import Event
 from amends.sagas.journal import Said
+from amends.story.events import Event
 
 SAID = {
     Said.PARKED: "is parked",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from amends.cli.errors import CommandError
-
 SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 STEPS = (("d", DAY, "h", HOUR), ("h", HOUR, "min", MINUTE), ("min", MINUTE, "s", SECOND))
-AGO = {"s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
 def duration(ms: int) -> str:
@@ -66,20 +63,3 @@ def iso(at: int | None) -> str | None:
     return (
         dt.datetime.fromtimestamp(at / 1000, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
-
-
-def moment(text: str, now: int) -> int:
-    """Read a moment: an ISO date or time, local unless it says otherwise, or how long ago (`2h`, `3d`).
-
-    Raises `CommandError`.
-    """
-    digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
-    unit = text[len(digits) :].strip()
-    try:
-        if digits.isascii() and digits.isdigit() and unit in AGO:
-            return max(0, now - int(digits) * AGO[unit])
-        return round(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except (ValueError, OverflowError, OSError):
-        raise CommandError(
-            f"--since takes a date (2026-11-22), a time (2026-11-22T14:30) or an age (2h, 3d), not {text!r}"
-        ) from None

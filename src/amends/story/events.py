@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from amends.cli.conversing import Talk
 from amends.persistence.records import EntryRow, InboxRow, Loaded, RunRow
 from amends.sagas.errors import RecordUnreadable
 from amends.sagas.failure import Failure
 from amends.sagas.history import History
 from amends.sagas.journal import Kind, from_row, split_read
 from amends.sagas.step_record import MOVING, Phase, StepRecord, Undoing
+from amends.story.conversing import Talk
 
 
 @dataclass(frozen=True, slots=True)

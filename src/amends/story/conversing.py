@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from amends.cli.errors import flat
+from amends.persistence.unfit import flat
 
 MODEL = ".model"
 """How the name of the step ends by which an agent asks its model."""

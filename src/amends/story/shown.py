@@ -5,30 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from amends.cli.errors import CommandError, flat
-from amends.sagas.attributes import AttributeValue, Progress, searched
+from amends.persistence.unfit import flat
+from amends.sagas.attributes import AttributeValue, Progress
 
 WIDTH = 20
 """Characters of a bar."""
-
-
-def given(typed: Sequence[str] | None) -> dict[str, AttributeValue]:
-    """Read attributes as they are typed, NAME=VALUE. Raises `CommandError`, `InputInvalid`.
-
-    A value is a number, `true`, `false` or a moment with its time zone where it looks like one, and a text
-    otherwise; in quotation marks it is always a text.
-    """
-    found: dict[str, AttributeValue] = {}
-    for each in typed or ():
-        name, is_given, value = each.partition("=")
-        if not is_given or name in found:
-            raise CommandError(f"--attribute takes NAME=VALUE, once for each name, not {each!r}")
-        found[name] = _value(value)
-    searched(found, "--attribute")
-    return found
 
 
 def listed(attributes: Mapping[str, Any]) -> str:
@@ -73,12 +57,13 @@ def _plain(value: AttributeValue) -> Any:
 def _typed(value: Any) -> str:
     """Write a value so that it is read as what it is."""
     if isinstance(value, str):
-        return flat(value) if _value(value) == value and "," not in value else json.dumps(value)
+        return flat(value) if value_of(value) == value and "," not in value else json.dumps(value)
     plain = _plain(value)
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 
-def _value(text: str) -> AttributeValue:
+def value_of(text: str) -> AttributeValue:
+    """Read a value: a number, `true`, `false` or a moment where it looks like one, otherwise a text."""
     with contextlib.suppress(ValueError):
         found = json.loads(text)
         if isinstance(found, str | int | float | bool):

@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
-from amends.cli import below, conversing, shown, words
-from amends.cli.errors import flat
-from amends.cli.story import Event
+from amends.persistence.unfit import flat
 from amends.sagas.attributes import Progress, decoded
 from amends.sagas.failure import Failure
 from amends.sagas.journal import Said
+from amends.story import below, conversing, shown, words
+from amends.story.events import Event
 
 LONGEST_ERROR = 300
 
