@@ -37,17 +37,14 @@ def test_what_removes_old_runs_may_be_killed_at_any_commit(bench: Bench, ledger:
     worker.signal(signal.SIGTERM)
     assert worker.wait()[-1].code == 0, worker.log()
     _age(ledger)
-    kills = 0
-    for at in range(1, MOST_KILLS):
-        spec = bench.spec("collect", ledger, together=TOGETHER, work=False, at=at)
-        job = bench.zygote.start(spec)
-        code = job.wait()[-1].code
-        kinds = {_whole(ledger, run) for run in runs}
-        assert None not in kinds, f"killed at commit {at}, part of a family was left"
-        if code == 0:
-            break
-        kills += 1
-    assert kinds == {False}
+    kills, left = 0, {True}
+    while left != {False} and kills < MOST_KILLS:
+        job = bench.zygote.start(bench.spec("collect", ledger, together=TOGETHER, work=False, at=kills + 1))
+        kills += job.wait()[-1].killed
+        whole = [_whole(ledger, run) for run in runs]
+        left = {there for there in whole if there is not None}
+        assert None not in whole, f"after {kills} kills, part of a family was left"
+    assert left == {False}
     assert kills >= RUNS // TOGETHER, "each of its commits was met"
     with Coordinator.sync(ledger.url, work=False) as coordinator:
         for run in runs:
