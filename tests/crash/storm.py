@@ -36,6 +36,9 @@ BATCH = 6
 MESSAGES = 5
 SIGNALLED = 0.3
 """The part of all starts that are by signals."""
+MOST_ASKING = 20
+"""So many may ask at a time: a server has no more connections to give than it has."""
+ANSWERED_WITHIN_S = 120.0
 ENDED = 0
 
 
@@ -78,8 +81,7 @@ class Storm:
             acts[name]()
             due[name] = time.monotonic() + self._pause(name)
             self._raise_the_fallen()
-        while self.sent:
-            self._insist()
+        eventually(self._all_answered, seconds=ANSWERED_WITHIN_S, what="all that was asked for is answered")
 
     def drain(self, seconds: float) -> float:
         """Wait for the end of all runs, then let the workers end orderly; tell how long it took."""
@@ -90,6 +92,11 @@ class Storm:
             worker.signal(signal.SIGTERM)
             assert worker.wait()[-1].code == ENDED, worker.log()
         return took
+
+    def _all_answered(self) -> bool:
+        self._raise_the_fallen()
+        self._insist()
+        return not self.sent
 
     def _all_ended(self) -> bool:
         self._raise_the_fallen()
@@ -112,6 +119,10 @@ class Storm:
             self.befallen["kill"] += 1
 
     def _start(self) -> None:
+        self._insist()
+        if len(self.sent) >= MOST_ASKING:
+            self.befallen["held back"] += 1
+            return
         if self.chance.random() < SIGNALLED:
             run = f"heard-{next(self.numbers)}"
             self.signalled.append(run)
@@ -134,11 +145,15 @@ class Storm:
         self.sent.append((spec, self.bench.zygote.start(spec)))
 
     def _insist(self) -> None:
-        """See what became of who asked for something first; who wasn't answered asks for the same again."""
-        spec, job = self.sent.pop(0)
-        if job.wait()[-1].code != ENDED:
-            self.befallen["asked again"] += 1
-            self._send(spec)
+        """See what became of those who asked for something; who wasn't answered asks for the same again."""
+        asked, self.sent = self.sent, []
+        for spec, job in asked:
+            job.poll()
+            if not job.over:
+                self.sent.append((spec, job))
+            elif job.exits[-1].code != ENDED:
+                self.befallen["asked again"] += 1
+                self._send(spec)
 
     def _raise_the_fallen(self) -> None:
         """Start workers anew that found no server when they began, as whoever supervises them would."""
