@@ -11,9 +11,7 @@ from sqlalchemy import update
 
 from amends.persistence.database import Database
 from amends.persistence.tables import tables_in
-from amends.sagas import Coordinator, RunRemoved
 from tests.crash.cycles import Bench
-from tests.crash.scenarios import nested
 from tests.crash.stores import Ledger
 from tests.crash.waiting import eventually
 
@@ -46,10 +44,10 @@ def test_what_removes_old_runs_may_be_killed_at_any_commit(bench: Bench, ledger:
         assert None not in whole, f"after {kills} kills, part of a family was left"
     assert left == {False}
     assert kills >= RUNS // TOGETHER, "each of its commits was met"
-    with Coordinator.sync(ledger.url, work=False) as coordinator:
-        for run in runs:
-            with pytest.raises(RunRemoved):
-                coordinator.start(nested, id=run)
+    again = bench.zygote.start(bench.spec("start", ledger, saga="nested", runs=runs, work=False))
+    assert again.wait()[-1].code != 0
+    assert "RunRemoved" in again.log()
+    assert not any(_whole(ledger, run) for run in runs)
 
 
 def _whole(ledger: Ledger, run: str) -> bool | None:
